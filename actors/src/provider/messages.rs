@@ -1,0 +1,188 @@
+//! What a provider is asked, and what it answers. Nothing here can name a host or a key: the provider that gets it has its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::CallId;
+use crate::models::Model;
+
+/// Starts one upstream call. It is answered at once; the outcome comes through `done`, exactly once.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StartUpstreamCall {
+    /// The call, for the logs.
+    pub call: CallId,
+    /// What is asked.
+    pub prompt: Prompt,
+    /// Where to publish how far it is; at most once a second.
+    pub progress: watch::Sender<UpstreamProgress>,
+    /// Ends the call: the upstream's socket closes.
+    pub cancel: CancellationToken,
+    /// Where the outcome goes.
+    pub done: oneshot::Sender<Result<Completion, UpstreamFailure>>,
+}
+
+/// One question to one model.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// The model, and with it the provider.
+    pub model: Arc<Model>,
+    /// The conversation, oldest first, ending with the user's message.
+    pub messages: Vec<ChatMessage>,
+    /// The sampling temperature, where the model takes one.
+    pub temperature: Option<f32>,
+    /// Whether the model shall think; its own default when none.
+    pub thinking: Option<bool>,
+    /// The most tokens of the answer, reasoning included.
+    pub output_tokens_max: u32,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Arc<str>,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// How far an upstream call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpstreamProgress {
+    /// What it is doing.
+    pub phase: UpstreamPhase,
+    /// Deltas received, a fair stand-in for tokens until the usage arrives.
+    pub tokens: u32,
+}
+
+/// What an upstream call is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamPhase {
+    /// Sent, nothing came yet.
+    #[default]
+    Waiting,
+    /// Reasoning arrives.
+    Thinking,
+    /// The answer arrives.
+    Answering,
+}
+
+/// An answer whose stream came to its proper end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The answer. Never empty: an empty one is a failure.
+    pub text: String,
+    /// Why the model stopped.
+    pub finish: Finish,
+    /// Tokens that the provider counted; none where it said nothing.
+    pub usage: Option<Usage>,
+    /// Who answered.
+    pub served: Served,
+}
+
+/// Who answered, as seen on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// The model that the answer itself names; what was asked where it names none.
+    pub model: String,
+    /// The host that the request went to, with its port where that is not the scheme's own.
+    pub host: String,
+    /// The first eight hex digits of the SHA-256 of the key that was used.
+    pub key_fingerprint: String,
+    /// From sending to the first delta.
+    pub first_token: Duration,
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// It had said everything.
+    Stop,
+    /// The output cap was reached; the answer is cut.
+    Length,
+    /// Another word of the provider's, kept as it is.
+    Other(String),
+}
+
+/// Tokens of one upstream call, as the provider counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The prompt.
+    pub prompt: u32,
+    /// The part of the prompt that came from the provider's cache.
+    pub cached: u32,
+    /// The answer, reasoning included.
+    pub completion: u32,
+    /// The reasoning.
+    pub reasoning: u32,
+}
+
+/// An upstream call that gave no answer. Holds no text of the upstream's: that could quote the prompt.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("upstream call failed: {class:?}")]
+pub struct UpstreamFailure {
+    /// What kind of failure; decides what the breaker, the retry loop and the caller make of it.
+    pub class: FailureClass,
+    /// The HTTP status, when there was one.
+    pub status: Option<u16>,
+    /// The provider's own code or type word (`1302`, `rate_limit_reached_error`), bounded and made of `[A-Za-z0-9_.-]` alone.
+    pub code: Option<String>,
+    /// How long the upstream asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// The answer's text so far, when it broke off in the middle.
+    pub partial: Option<String>,
+    /// Tokens that were spent, when the provider said so.
+    pub usage: Option<Usage>,
+    /// The host that the request went to.
+    pub host: String,
+}
+
+/// What kind of failure (`facts/reliability.md`, outcome table).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// No connection: DNS, TCP or TLS.
+    Connect,
+    /// The connection died before a byte of the answer.
+    Reset,
+    /// No first byte, or no further byte, in time.
+    Timeout,
+    /// The stream broke off, or had no terminal event.
+    BrokenStream,
+    /// Not what the protocol promises: HTML, another content type, garbage, an oversized line, an empty answer.
+    Garbage,
+    /// The provider says that it failed (5xx, or an error inside the stream).
+    Server,
+    /// Too many requests or too little capacity just now; waiting helps.
+    Busy,
+    /// The account's quota or balance is used up; waiting does not help.
+    Quota,
+    /// The key is wrong, or not allowed here.
+    Key,
+    /// The provider does not have the model, or not for this account.
+    UnknownModel,
+    /// The prompt is longer than the model takes.
+    TooLong,
+    /// The provider's content policy refused the prompt or the answer.
+    ContentPolicy,
+    /// The request is refused as it stands.
+    Rejected,
+    /// We cancelled it.
+    Cancelled,
+}
