@@ -1,0 +1,189 @@
+//! What the dispatcher is asked, and what everyone attached to a call can watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use tokio::sync::watch;
+
+use crate::clock::Instant;
+use crate::error::{CallError, ErrorKind};
+use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal, SessionId, ToolName};
+use crate::receipt::Receipt;
+
+/// Starts a consultation, or attaches to the running one that has the same idempotency key.
+#[derive(Message)]
+#[rtype(result = "Result<Attached, CallError>")]
+pub struct Consult {
+    /// Who asks.
+    pub caller: Caller,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// Who asks, and on what terms.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The owner of conversations and calls.
+    pub principal: Principal,
+    /// The connection, for its limits and the logs.
+    pub session: SessionId,
+    /// The caller's own name for the call.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// One question to one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The tool that asks.
+    pub tool: ToolName,
+    /// The user's text.
+    pub prompt: Arc<str>,
+    /// The model, by id or alias; the conversation's last, or the default, when none.
+    pub model: Option<String>,
+    /// The conversation to go on with.
+    pub conversation: Option<ConversationId>,
+    /// The sampling temperature.
+    pub temperature: Option<f32>,
+    /// Whether the model shall think.
+    pub thinking: Option<bool>,
+    /// The most tokens of the answer, reasoning included.
+    pub output_tokens_max: Option<u32>,
+}
+
+/// A hold on a running call. Dropping it detaches; the call goes on.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// The call. Not to be told to anyone before `progress` says that it is accepted.
+    pub call: CallId,
+    /// How far it is.
+    pub progress: watch::Receiver<Progress>,
+    /// Its one answer, once there is one.
+    pub answer: watch::Receiver<Option<Arc<Answer>>>,
+}
+
+/// What a call ends with.
+pub type Answer = Result<Finished, CallError>;
+
+/// An answered call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The answer.
+    pub text: Arc<str>,
+    /// How it came about.
+    pub receipt: Receipt,
+}
+
+impl Attached {
+    /// Waits for the answer.
+    pub async fn answered(&mut self) -> Arc<Answer> {
+        match self.answer.wait_for(Option::is_some).await {
+            Ok(answer) => answer.clone().unwrap_or_else(|| lost(self.call)),
+            Err(_) => lost(self.call),
+        }
+    }
+}
+
+fn lost(call: CallId) -> Arc<Answer> {
+    let message = "The server lost track of this call. Fetch it with `result` in a moment.";
+    Arc::new(Err(CallError::new(ErrorKind::Internal, message).of_call(call)))
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// When it was asked.
+    pub since: Instant,
+    /// Tokens received so far.
+    pub tokens: u32,
+}
+
+/// What a call is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Being looked at; not yet in the journal.
+    Received,
+    /// In the journal, waiting for a permit.
+    Waiting,
+    /// Sent upstream; nothing came yet.
+    Dispatched,
+    /// The model is reasoning.
+    Thinking,
+    /// The answer arrives.
+    Answering,
+    /// The answer is being made durable.
+    Committing,
+}
+
+impl Phase {
+    /// The phase in the words of a progress message.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Waiting => "waiting for a free place",
+            Self::Dispatched => "waiting for the model",
+            Self::Thinking => "thinking",
+            Self::Answering => "answering",
+            Self::Committing => "saving the answer",
+        }
+    }
+}
+
+/// Cancels a call of this principal. Unknown and finished calls are left as they are.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Cancel {
+    /// Whose call.
+    pub principal: Principal,
+    /// Which call.
+    pub call: CallId,
+}
+
+/// Finds a running call of this principal.
+#[derive(Message)]
+#[rtype(result = "Option<Attached>")]
+pub struct Attach {
+    /// Whose call.
+    pub principal: Principal,
+    /// Which call.
+    pub call: CallId,
+}
+
+/// Stops taking consultations, and answers once the running ones are done or `within` has passed; says how many were left.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct Drain {
+    /// How long running calls may take.
+    pub within: Duration,
+}
+
+/// Asks what is going on.
+#[derive(Message)]
+#[rtype(result = "Load")]
+pub struct GetLoad;
+
+/// What is going on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Load {
+    /// Calls that hold permits.
+    pub in_flight: usize,
+    /// Calls that wait for permits.
+    pub waiting: usize,
+    /// Whether new calls are refused because the server is shutting down.
+    pub draining: bool,
+    /// Every limit: scope, taken, whole.
+    pub permits: Vec<PermitGauge>,
+}
+
+/// One limit and how much of it is taken.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PermitGauge {
+    /// `global`, or `provider:NAME`.
+    pub scope: String,
+    /// Taken now.
+    pub in_use: usize,
+    /// The limit.
+    pub limit: usize,
+}
