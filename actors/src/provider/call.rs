@@ -249,11 +249,13 @@ async fn drain(mut response: ClientResponse) {
 fn of_send_error(error: &SendRequestError) -> FailureClass {
     match error {
         // The connection stood and ended without a response.
-        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => FailureClass::Reset,
-        SendRequestError::Connect(_) | SendRequestError::Url(_) => FailureClass::Connect,
-        SendRequestError::Response(actix_http::error::ParseError::Io(_) | actix_http::error::ParseError::Incomplete) => {
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
             FailureClass::Reset
         }
+        SendRequestError::Connect(_) | SendRequestError::Url(_) => FailureClass::Connect,
+        SendRequestError::Response(
+            actix_http::error::ParseError::Io(_) | actix_http::error::ParseError::Incomplete,
+        ) => FailureClass::Reset,
         SendRequestError::Response(_) | SendRequestError::H2(_) | SendRequestError::TunnelNotSupported => {
             FailureClass::Garbage
         }

@@ -92,7 +92,9 @@ fn thinking(prompt: &Prompt) -> Result<Option<ThinkingSwitch>, BadArgument> {
         (_, None) | (Thinking::Always, Some(true)) => Ok(None),
         (Thinking::Always, Some(false)) => Err(BadArgument::Thinking),
         (Thinking::Switchable | Thinking::None, Some(true)) => Ok(Some(ThinkingSwitch { r#type: "enabled" })),
-        (Thinking::Switchable | Thinking::None, Some(false)) => Ok(Some(ThinkingSwitch { r#type: "disabled" })),
+        (Thinking::Switchable | Thinking::None, Some(false)) => {
+            Ok(Some(ThinkingSwitch { r#type: "disabled" }))
+        }
     }
 }
 

@@ -53,7 +53,9 @@ pub enum EndpointError {
     #[error("base_url of provider {0} must begin with https:// (http:// is for loopback hosts alone)")]
     NotHttps(ProviderName),
     /// User, password, query or fragment.
-    #[error("base_url of provider {0} must be scheme, host and path alone: no user, password, query or fragment")]
+    #[error(
+        "base_url of provider {0} must be scheme, host and path alone: no user, password, query or fragment"
+    )]
     Surplus(ProviderName),
     /// The key cannot stand in a header.
     #[error("the key of provider {0} has characters that no HTTP header can carry: copy it again")]
@@ -182,7 +184,12 @@ mod tests {
         ] {
             assert!(endpoint(good).is_ok(), "{good}");
         }
-        for bad in ["http://api.moonshot.ai/v1", "http://10.0.0.1", "http://localhost.evil.example", "ftp://127.0.0.1"] {
+        for bad in [
+            "http://api.moonshot.ai/v1",
+            "http://10.0.0.1",
+            "http://localhost.evil.example",
+            "ftp://127.0.0.1",
+        ] {
             assert_eq!(endpoint(bad).err(), Some(EndpointError::NotHttps("kimi".into())), "{bad}");
         }
         for bad in ["https://u@h/v1", "https://u:p@h/v1", "https://h/v1?k=v", "https://h/v1#f"] {

@@ -80,20 +80,34 @@ fn by_word(word: &str, message: &str) -> Option<FailureClass> {
         "content_filter" | "content_policy_violation" => FailureClass::ContentPolicy,
         // The daily limit resets the next day: for a call it is used up.
         "rate_limit_reached_error" if message.contains("TPD") => FailureClass::Quota,
-        "engine_overloaded_error" | "rate_limit_reached_error" | "rate_limit_exceeded" | "rate_limit_error"
-        | "overloaded_error" | "RESOURCE_EXHAUSTED" => FailureClass::Busy,
+        "engine_overloaded_error"
+        | "rate_limit_reached_error"
+        | "rate_limit_exceeded"
+        | "rate_limit_error"
+        | "overloaded_error"
+        | "RESOURCE_EXHAUSTED" => FailureClass::Busy,
         "exceeded_current_quota_error" | "insufficient_quota" | "billing_hard_limit_reached" => {
             FailureClass::Quota
         }
-        "invalid_authentication_error" | "incorrect_api_key_error" | "permission_denied_error"
-        | "invalid_api_key" | "authentication_error" | "permission_error" | "UNAUTHENTICATED"
+        "invalid_authentication_error"
+        | "incorrect_api_key_error"
+        | "permission_denied_error"
+        | "invalid_api_key"
+        | "authentication_error"
+        | "permission_error"
+        | "UNAUTHENTICATED"
         | "PERMISSION_DENIED" => FailureClass::Key,
         "resource_not_found_error" | "model_not_found" => FailureClass::UnknownModel,
         "context_length_exceeded" | "exceed_context_size_error" | "request_too_large" => {
             FailureClass::TooLong
         }
-        "server_error" | "unexpected_output" | "server_unavailable" | "client_closed_request"
-        | "internal_server_error" | "INTERNAL" | "UNAVAILABLE" => FailureClass::Server,
+        "server_error"
+        | "unexpected_output"
+        | "server_unavailable"
+        | "client_closed_request"
+        | "internal_server_error"
+        | "INTERNAL"
+        | "UNAVAILABLE" => FailureClass::Server,
         _ => return None,
     })
 }

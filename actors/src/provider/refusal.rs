@@ -81,7 +81,9 @@ impl UpstreamFailure {
                 "{provider} closed the connection before it answered: ask again, knowing that it may have run and billed the request"
             ),
             FailureClass::Timeout => {
-                format!("{provider} stayed silent for too long: ask again, or ask a faster model than {model}")
+                format!(
+                    "{provider} stayed silent for too long: ask again, or ask a faster model than {model}"
+                )
             }
             FailureClass::BrokenStream => format!("the answer of {model} broke off in the middle: ask again"),
             FailureClass::Garbage => format!(
@@ -89,13 +91,17 @@ impl UpstreamFailure {
             ),
             FailureClass::Server => format!("{provider} failed: ask again in a moment, or ask another model"),
             FailureClass::Busy => {
-                format!("{provider} takes no more requests for {model} just now: ask again later, or ask another model")
+                format!(
+                    "{provider} takes no more requests for {model} just now: ask again later, or ask another model"
+                )
             }
             FailureClass::Quota => format!(
                 "the quota or balance at {provider} is used up: recharge it or wait for its reset, and ask another provider's model until then"
             ),
             FailureClass::Key => {
-                format!("{provider} ({host}) does not accept the configured key: set a valid one for this host")
+                format!(
+                    "{provider} ({host}) does not accept the configured key: set a valid one for this host"
+                )
             }
             FailureClass::UnknownModel => format!(
                 "{provider} ({host}) does not serve {model} to this account: ask another model, or check the model's name and base_url"
@@ -104,17 +110,23 @@ impl UpstreamFailure {
                 "the prompt is longer than {model} takes: send less text or fewer files, or ask a model with a larger context"
             ),
             FailureClass::ContentPolicy => {
-                format!("the content policy of {provider} refused this prompt or its answer: rephrase it, or ask another model")
+                format!(
+                    "the content policy of {provider} refused this prompt or its answer: rephrase it, or ask another model"
+                )
             }
             FailureClass::Rejected => {
-                format!("{provider} refuses this request as it stands: change its arguments, or ask another model")
+                format!(
+                    "{provider} refuses this request as it stands: change its arguments, or ask another model"
+                )
             }
             FailureClass::OutputCap => format!(
                 "{model} used up its output cap before it began to answer: raise max_tokens, or turn thinking off where the model allows it"
             ),
             FailureClass::InvalidArguments => self.argument_sentence(model),
             FailureClass::Misrouted => {
-                format!("a request for {model} was about to go to {provider}, which does not serve it: report this defect")
+                format!(
+                    "a request for {model} was about to go to {provider}, which does not serve it: report this defect"
+                )
             }
             FailureClass::Cancelled => "cancelled".to_owned(),
         }
@@ -124,7 +136,9 @@ impl UpstreamFailure {
         let code = self.code.as_deref();
         let is = |argument: BadArgument| code == Some(argument.as_str());
         if is(BadArgument::Temperature) {
-            format!("{model} does not take this temperature: its provider fixes it or limits its range; leave temperature out")
+            format!(
+                "{model} does not take this temperature: its provider fixes it or limits its range; leave temperature out"
+            )
         } else if is(BadArgument::Thinking) {
             format!("thinking cannot be set for {model}: leave thinking out, or ask another model")
         } else if is(BadArgument::MaxTokens) {
@@ -160,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_bad_argument_is_named() {
-        for argument in [BadArgument::Temperature, BadArgument::Thinking, BadArgument::MaxTokens, BadArgument::Prompt] {
+        for argument in
+            [BadArgument::Temperature, BadArgument::Thinking, BadArgument::MaxTokens, BadArgument::Prompt]
+        {
             let failure = UpstreamFailure {
                 class: FailureClass::InvalidArguments,
                 status: None,
@@ -172,7 +188,11 @@ mod tests {
             };
             let error = failure.to_call_error(&"kimi".into(), &"kimi-k3".into());
             assert_eq!(error.kind, ErrorKind::InvalidArguments);
-            assert!(error.message.contains(argument.as_str()) && error.message.contains("kimi-k3"), "{}", error.message);
+            assert!(
+                error.message.contains(argument.as_str()) && error.message.contains("kimi-k3"),
+                "{}",
+                error.message
+            );
         }
     }
 }

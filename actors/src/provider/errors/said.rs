@@ -38,7 +38,9 @@ impl Said {
     pub(in crate::provider) fn of(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
         match fields.get("error") {
-            Some(Value::String(message)) => return Some(Self { message: message.clone(), ..Self::default() }),
+            Some(Value::String(message)) => {
+                return Some(Self { message: message.clone(), ..Self::default() });
+            }
             Some(error @ Value::Object(_)) => return Some(Self::of_fields(error)),
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => {}
         }

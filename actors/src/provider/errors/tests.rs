@@ -25,7 +25,12 @@ fn kimi(kind: &str, message: &str) -> String {
 fn kimi_refusals() {
     let invalid = "invalid_request_error";
     for (status, kind, message, class) in [
-        (400, "content_filter", "The request was rejected because it was considered high risk", ContentPolicy),
+        (
+            400,
+            "content_filter",
+            "The request was rejected because it was considered high risk",
+            ContentPolicy,
+        ),
         (400, invalid, "invalid temperature: only 1 is allowed for this model", Rejected),
         (400, invalid, "tool_choice 'required' is incompatible with thinking enabled", Rejected),
         (400, invalid, "invalid thinking: only type=enabled is allowed for this model", Rejected),
@@ -44,7 +49,12 @@ fn kimi_refusals() {
         (429, "rate_limit_reached_error", "Your account {org}<{ak}> request reached max RPM: 3", Busy),
         (429, "rate_limit_reached_error", "TPM rate limit, current:5, limit:4", Busy),
         (429, "rate_limit_reached_error", "TPD rate limit,current:5, limit:4", Quota),
-        (429, "exceeded_current_quota_error", "suspended due to insufficient balance, please recharge", Quota),
+        (
+            429,
+            "exceeded_current_quota_error",
+            "suspended due to insufficient balance, please recharge",
+            Quota,
+        ),
         (499, "client_closed_request", "x", Server),
         (500, "server_error", "Failed to extract file: x", Server),
         (500, "unexpected_output", "invalid state transition", Server),
@@ -92,7 +102,9 @@ fn glm_refusals() {
         let word = code.to_string();
         let text = format!(r#"{{"error":{{"code":"{code}","message":"m"}},"request_id":"r"}}"#);
         let number = format!(r#"{{"error":{{"code":{code},"message":"m"}}}}"#);
-        let other = format!(r#"{{"type":"error","error":{{"type":"rate_limit_error","code":"{code}","message":"m"}}}}"#);
+        let other = format!(
+            r#"{{"type":"error","error":{{"type":"rate_limit_error","code":"{code}","message":"m"}}}}"#
+        );
         for body in [text, number] {
             check(Dialect::Glm, &[(status, &body, class, Some(&word))]);
         }
@@ -111,23 +123,93 @@ fn refusals_of_the_others() {
     check(
         Dialect::OpenAi,
         &[
-            (429, r#"{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#, Quota, Some("insufficient_quota")),
-            (429, r#"{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded"}}"#, Busy, Some("rate_limit_exceeded")),
-            (401, r#"{"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}}"#, Key, Some("invalid_api_key")),
-            (404, r#"{"error":{"message":"m","type":"invalid_request_error","code":"model_not_found"}}"#, UnknownModel, Some("model_not_found")),
-            (400, r#"{"error":{"message":"m","code":"context_length_exceeded"}}"#, TooLong, Some("context_length_exceeded")),
-            (400, r#"{"error":{"message":"m","code":"content_filter","status":400}}"#, ContentPolicy, Some("content_filter")),
-            (402, r#"{"error":{"message":"Insufficient Balance","type":"unknown_error"}}"#, Quota, Some("unknown_error")),
-            (429, r#"{"error":{"code":429,"message":"m","metadata":{"raw":"the prompt"}}}"#, Busy, Some("429")),
-            (400, r#"{"object":"error","message":"This model's maximum context length is 4096 tokens","type":"BadRequestError","code":400}"#, TooLong, Some("BadRequestError")),
-            (400, r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#, Key, Some("INVALID_ARGUMENT")),
-            (422, r#"{"detail":[{"loc":["body"],"msg":"Extra inputs are not permitted","type":"extra"}]}"#, Rejected, None),
+            (
+                429,
+                r#"{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
+                Quota,
+                Some("insufficient_quota"),
+            ),
+            (
+                429,
+                r#"{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                Busy,
+                Some("rate_limit_exceeded"),
+            ),
+            (
+                401,
+                r#"{"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+                Key,
+                Some("invalid_api_key"),
+            ),
+            (
+                404,
+                r#"{"error":{"message":"m","type":"invalid_request_error","code":"model_not_found"}}"#,
+                UnknownModel,
+                Some("model_not_found"),
+            ),
+            (
+                400,
+                r#"{"error":{"message":"m","code":"context_length_exceeded"}}"#,
+                TooLong,
+                Some("context_length_exceeded"),
+            ),
+            (
+                400,
+                r#"{"error":{"message":"m","code":"content_filter","status":400}}"#,
+                ContentPolicy,
+                Some("content_filter"),
+            ),
+            (
+                402,
+                r#"{"error":{"message":"Insufficient Balance","type":"unknown_error"}}"#,
+                Quota,
+                Some("unknown_error"),
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"message":"m","metadata":{"raw":"the prompt"}}}"#,
+                Busy,
+                Some("429"),
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 4096 tokens","type":"BadRequestError","code":400}"#,
+                TooLong,
+                Some("BadRequestError"),
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#,
+                Key,
+                Some("INVALID_ARGUMENT"),
+            ),
+            (
+                422,
+                r#"{"detail":[{"loc":["body"],"msg":"Extra inputs are not permitted","type":"extra"}]}"#,
+                Rejected,
+                None,
+            ),
             (422, r#"{"detail":"no"}"#, Rejected, None),
-            (503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Server, Some("unavailable_error")),
+            (
+                503,
+                r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#,
+                Server,
+                Some("unavailable_error"),
+            ),
             (498, "", Busy, None),
-            (400, r#"{"error":{"message":"m","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"x"}}"#, Rejected, Some("tool_use_failed")),
+            (
+                400,
+                r#"{"error":{"message":"m","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"x"}}"#,
+                Rejected,
+                Some("tool_use_failed"),
+            ),
             (400, r#"{"error":"plain text"}"#, Rejected, None),
-            (404, r#"{"error":{"message":"model 'x' not found","type":"api_error"}}"#, UnknownModel, Some("api_error")),
+            (
+                404,
+                r#"{"error":{"message":"model 'x' not found","type":"api_error"}}"#,
+                UnknownModel,
+                Some("api_error"),
+            ),
             (408, "", Timeout, None),
             (529, "", Server, None),
             (200, r#"{"error":{"message":"m"}}"#, Server, None),

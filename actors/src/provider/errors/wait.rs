@@ -129,7 +129,9 @@ mod tests {
         let wait = |time: &str| from_prose(&format!("Your limit will reset at {time}"), NOW);
         assert_eq!(wait("2026-11-22 09:00:00"), Some(Duration::from_secs(2 * 3600)));
         assert_eq!(wait("2026-11-22 16:00:00"), Some(Duration::from_secs(3600)));
-        for none in ["2026-11-22 07:00:00", "2020-01-01 00:00:00", "2026-13-22 07:00:00", "soon", "2026-11-22"] {
+        for none in
+            ["2026-11-22 07:00:00", "2020-01-01 00:00:00", "2026-13-22 07:00:00", "soon", "2026-11-22"]
+        {
             assert_eq!(wait(none), None, "{none}");
         }
     }
@@ -138,9 +140,9 @@ mod tests {
     fn headers_name_a_wait_in_five_ways() {
         use awc::http::header::{HeaderName, HeaderValue};
         let wait = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             from_headers(&pairs.collect(), NOW).map(|wait| wait.as_secs_f64())
         };
         assert_eq!(wait(&[("retry-after", "7")]), Some(7.0));
@@ -154,7 +156,10 @@ mod tests {
             ("x-ratelimit-reset-tokens", "6m0s"),
         ];
         assert_eq!(wait(&budgets), Some(360.0));
-        assert_eq!(wait(&[("x-ratelimit-remaining-requests", "4"), ("x-ratelimit-reset-requests", "1s")]), None);
+        assert_eq!(
+            wait(&[("x-ratelimit-remaining-requests", "4"), ("x-ratelimit-reset-requests", "1s")]),
+            None
+        );
         for odd in ["-1", "NaN", "inf", "soon", ""] {
             assert_eq!(wait(&[("retry-after", odd)]), None, "{odd}");
         }

@@ -129,7 +129,9 @@ impl Content<'_> {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Parts(parts) => parts.iter().filter_map(|part| part.text.as_ref()).map(|text| text.len()).sum(),
+            Self::Parts(parts) => {
+                parts.iter().filter_map(|part| part.text.as_ref()).map(|text| text.len()).sum()
+            }
         }
     }
 
