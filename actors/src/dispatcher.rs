@@ -1,4 +1,21 @@
 //! Takes consultations in, decides which may go now, and owns their tasks until each has its one answer. It speaks no MCP, opens
 //! no socket and writes nothing itself.
+//!
+//! `consultation.rs` is the story of a call, top to bottom. `admission.rs` is the pure core: every limit, decided at once;
+//! `permits.rs` makes its decisions values that give themselves back.
 
+mod actor;
+pub mod admission;
+mod consultation;
+mod desk;
+mod journal;
 pub mod messages;
+pub mod permits;
+mod plan;
+mod replay;
+mod request_hash;
+mod roster;
+
+pub use actor::Dispatcher;
+pub use desk::{ProviderLink, Setup};
+pub(crate) use replay::stored_answer;

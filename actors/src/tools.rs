@@ -1,10 +1,20 @@
 //! The tools that clients call: their definitions as data, their arguments, and who answers them. It knows no MCP types.
+//!
+//! One file a family: `chat.rs` asks a model, `about.rs` tells about the server, `result.rs` fetches what was answered before.
+
+mod about;
+mod arguments;
+mod chat;
+mod result;
+mod toolbox;
 
 use serde_json::{Map, Value};
 
-use crate::dispatcher::messages::{Attached, Caller};
-use crate::error::CallError;
+use crate::dispatcher::messages::{Attached, Finished};
 use crate::receipt::Receipt;
+
+pub use about::About;
+pub use toolbox::{Parts, Toolbox};
 
 /// One tool, as it is listed.
 #[derive(Debug, Clone)]
@@ -34,34 +44,19 @@ pub struct ToolAnswer {
     pub structured: Option<Value>,
 }
 
-/// A tool that was called with good arguments.
-pub enum Started {
-    /// It is done.
-    Answered(ToolAnswer),
-    /// A model is being asked.
-    Running(Attached),
+impl From<Finished> for ToolAnswer {
+    fn from(finished: Finished) -> Self {
+        Self { text: finished.text.to_string(), receipt: Some(finished.receipt), structured: None }
+    }
 }
 
-/// Everything that answers tool calls; clones share it.
-#[derive(Clone)]
-pub struct Toolbox {}
-
-impl Toolbox {
-    /// All tools, in the order in which they are listed.
-    pub fn definitions(&self) -> &[Definition] {
-        &[]
-    }
-
-    /// Checks the arguments and starts the tool.
-    pub async fn start(
-        &self,
-        _caller: Caller,
-        tool: &str,
-        _arguments: Map<String, Value>,
-    ) -> Result<Started, CallError> {
-        Err(CallError::new(crate::error::ErrorKind::UnknownTool, format!("there is no tool `{tool}`")))
-    }
-
-    /// Cancels a call of the caller's.
-    pub fn cancel(&self, _caller: &Caller, _call: crate::ids::CallId) {}
+/// A tool that was called with good arguments.
+#[derive(Debug)]
+pub enum Started {
+    /// It is done.
+    Answered(Box<ToolAnswer>),
+    /// A model is being asked for this caller, whose cancel ends the call.
+    Running(Attached),
+    /// The caller looks on at a call that was asked before; its cancel ends the looking on alone.
+    Watching(Attached),
 }

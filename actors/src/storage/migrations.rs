@@ -63,13 +63,17 @@ pub enum MigrateError {
     #[error("cannot connect to the database to migrate it; check storage.url and that the server runs")]
     Connect(#[from] ConnectError),
     /// The text of an applied migration is not the one in this binary.
-    #[error("migration {name} was applied to this database with another text than this release has; run the release that applied it, or restore a backup")]
+    #[error(
+        "migration {name} was applied to this database with another text than this release has; run the release that applied it, or restore a backup"
+    )]
     Checksum {
         /// The migration.
         name: String,
     },
     /// The database has a migration that this binary does not know.
-    #[error("the database has migration {name}, which this release does not know: it was written by a newer release; run that one, or restore the backup from before the upgrade")]
+    #[error(
+        "the database has migration {name}, which this release does not know: it was written by a newer release; run that one, or restore the backup from before the upgrade"
+    )]
     Newer {
         /// The migration.
         name: String,
@@ -131,7 +135,8 @@ fn migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
     let until = clock::now() + LOCK_WITHIN;
     loop {
         match try_migrate_sqlite(path) {
-            Err(MigrateError::Failed { source, .. }) | Err(MigrateError::Connect(ConnectError::Settings(source)))
+            Err(MigrateError::Failed { source, .. })
+            | Err(MigrateError::Connect(ConnectError::Settings(source)))
                 if is_locked(&source) =>
             {
                 if clock::now() >= until {
@@ -171,7 +176,6 @@ fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, MigrateError> {
         }
     })
 }
-
 
 fn failed(name: &'static str) -> impl FnOnce(QueryError) -> MigrateError {
     move |source| MigrateError::Failed { name, source }
@@ -218,7 +222,11 @@ mod tests {
         let tables = |migrations: &[Migration]| {
             migrations.iter().map(|migration| (migration.name, migration.sql)).collect::<Vec<_>>()
         };
-        assert_eq!(tables(SQLITE), tables(POSTGRES), "differ only with a reason, and then compare the columns here");
+        assert_eq!(
+            tables(SQLITE),
+            tables(POSTGRES),
+            "differ only with a reason, and then compare the columns here"
+        );
     }
 
     #[test]
@@ -227,8 +235,12 @@ mod tests {
         assert_eq!(pending(SQLITE, &[]).unwrap().len(), 1);
         assert_eq!(pending(SQLITE, &[good()]).unwrap().len(), 0);
         let newer = [good(), ("9999_future".to_owned(), String::new())];
-        assert!(matches!(pending(SQLITE, &newer), Err(MigrateError::Newer { name }) if name == "9999_future"));
+        assert!(
+            matches!(pending(SQLITE, &newer), Err(MigrateError::Newer { name }) if name == "9999_future")
+        );
         let changed = [("0001_initial".to_owned(), "0".repeat(64))];
-        assert!(matches!(pending(SQLITE, &changed), Err(MigrateError::Checksum { name }) if name == "0001_initial"));
+        assert!(
+            matches!(pending(SQLITE, &changed), Err(MigrateError::Checksum { name }) if name == "0001_initial")
+        );
     }
 }

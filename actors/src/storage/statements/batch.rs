@@ -118,7 +118,9 @@ async fn transaction<T>(
 fn lost(error: diesel::result::Error) -> Refusal {
     use diesel::result::{DatabaseErrorKind, Error};
     match error {
-        Error::DatabaseError(_, info) => Refusal::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info)),
+        Error::DatabaseError(_, info) => {
+            Refusal::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info))
+        }
         other => Refusal::Database(other),
     }
 }

@@ -1,0 +1,189 @@
+//! The actor.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, ResponseFuture, Supervised};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::WAITING_MAX;
+use super::consultation::Consultation;
+use super::desk::{Desk, Setup};
+use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, Load, Phase, Progress};
+use super::request_hash::request_hash;
+use super::roster::{Live, Roster};
+use crate::clock;
+use crate::error::{CallError, ErrorKind};
+use crate::faults::{self, Point};
+use crate::ids::CallId;
+use crate::supervised::{self, Death, Intensity, Start};
+
+/// Messages that may wait for the dispatcher.
+const MAILBOX: usize = 4096;
+/// Deaths that end the process: one more within the window.
+const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from_secs(60) };
+/// What a client is told to wait while the server restarts.
+const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What a client is told to wait when too many calls are waiting.
+const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Takes consultations in and owns their tasks.
+#[derive(Clone)]
+pub struct Dispatcher {
+    // All of it is handed from life to life: a death loses the message in hand and nothing else.
+    desk: Rc<Desk>,
+    roster: Roster,
+    tasks: TaskTracker,
+    draining: Rc<Cell<bool>>,
+}
+
+impl Dispatcher {
+    /// Starts it. `on_death` hears `GaveUp` when it died too often; the process should then end.
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        setup: Setup,
+        on_death: impl Fn(Death) + Send + 'static,
+    ) -> Addr<Self> {
+        let start = Start { name: "dispatcher", arbiter, mailbox: MAILBOX, intensity: INTENSITY };
+        supervised::start(start, on_death, |_| Self {
+            desk: Rc::new(Desk::new(setup)),
+            roster: Roster::default(),
+            tasks: TaskTracker::new(),
+            draining: Rc::new(Cell::new(false)),
+        })
+    }
+
+    fn refusal(&self) -> Option<CallError> {
+        if self.draining.get() {
+            let message = "The server is shutting down. Ask again in a few seconds.";
+            return Some(CallError::new(ErrorKind::Draining, message).retry_after(DRAINING_RETRY_AFTER));
+        }
+        // Before a call waits for permits it reads its conversation; this bounds those, too.
+        if self.roster.len() >= self.desk.setup.limits.global + WAITING_MAX {
+            let message = "Too many calls are waiting already. Ask again later.";
+            return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
+        }
+        None
+    }
+
+    fn consult(&self, consult: Consult) -> Result<Attached, CallError> {
+        let Consult { caller, question } = consult;
+        let request_hash = request_hash(&question);
+        if let Some(key) = &caller.idempotency_key
+            && let Some(live) = self.roster.of_key(&caller.principal, key)
+        {
+            return if live.request_hash == request_hash {
+                Ok(live.attached())
+            } else {
+                Err(key_conflict().of_call(live.call))
+            };
+        }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let asked = clock::now();
+        let call = CallId::mint();
+        let cancel = CancellationToken::new();
+        let received = Progress { phase: Phase::Received, since: asked, tokens: 0 };
+        let (progress, progress_seen) = watch::channel(received);
+        let (answer, answer_seen) = watch::channel(None);
+        let entry = self.roster.enter(Live {
+            call,
+            principal: caller.principal.clone(),
+            key: caller.idempotency_key.clone(),
+            request_hash: request_hash.clone(),
+            cancel: cancel.clone(),
+            progress: progress_seen,
+            answer: answer_seen,
+        });
+        let attached = entry.attached();
+        let desk = Rc::clone(&self.desk);
+        let tool = question.tool.clone();
+        self.tasks.spawn_local(async move {
+            let consultation =
+                Consultation::new(Rc::clone(&desk), call, caller, question, request_hash, asked, progress);
+            let ended = tokio::task::spawn_local(consultation.run(cancel)).await;
+            let ended = match ended {
+                Ok(ended) => ended,
+                Err(_) => Consultation::panicked(&desk, call, tool).await,
+            };
+            answer.send_replace(Some(Arc::new(ended)));
+            drop(entry);
+        });
+        Ok(attached)
+    }
+}
+
+/// The refusal for a key that names another request.
+pub(super) fn key_conflict() -> CallError {
+    CallError::new(
+        ErrorKind::Conflict,
+        "This idempotency key belongs to another request. Use a new key for a new request.",
+    )
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Dispatcher {
+    fn restarting(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Consult> for Dispatcher {
+    type Result = Result<Attached, CallError>;
+
+    fn handle(&mut self, consult: Consult, _: &mut Context<Self>) -> Self::Result {
+        faults::point(Point::Dispatcher);
+        self.consult(consult)
+    }
+}
+
+impl Handler<Cancel> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) {
+        if let Some(live) = self.roster.of_call(&cancel.principal, cancel.call) {
+            live.cancel.cancel();
+        }
+    }
+}
+
+impl Handler<Attach> for Dispatcher {
+    type Result = Option<Attached>;
+
+    fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
+        self.roster.of_call(&attach.principal, attach.call).map(|live| live.attached())
+    }
+}
+
+impl Handler<GetLoad> for Dispatcher {
+    type Result = MessageResult<GetLoad>;
+
+    fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
+        let (in_flight, waiting) = self.desk.permits.load();
+        let permits = self.desk.permits.gauges();
+        MessageResult(Load { in_flight, waiting, draining: self.draining.get(), permits })
+    }
+}
+
+impl Handler<Drain> for Dispatcher {
+    type Result = ResponseFuture<usize>;
+
+    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
+        self.draining.set(true);
+        self.tasks.close();
+        let tasks = self.tasks.clone();
+        let roster = self.roster.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(drain.within, tasks.wait()).await {
+                Ok(()) => 0,
+                Err(_) => roster.len(),
+            }
+        })
+    }
+}

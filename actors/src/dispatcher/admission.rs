@@ -1,0 +1,298 @@
+//! Who may go and who waits: every limit on running calls, decided at once. Pure: it is told who asks and who is done, and says
+//! who goes. It knows neither time nor tasks, and a waiter holds nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use super::messages::PermitGauge;
+use crate::ids::{ConversationId, ProviderName, SessionId};
+
+/// How many calls may wait for permits; one more is refused at once.
+pub const WAITING_MAX: usize = 1024;
+
+/// How many calls may run, by scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// In the whole process.
+    pub global: usize,
+    /// For one client connection.
+    pub per_session: usize,
+    /// In one conversation.
+    pub per_conversation: usize,
+    /// At each provider.
+    pub per_provider: BTreeMap<ProviderName, usize>,
+}
+
+/// The scopes in which one call takes a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scopes {
+    /// The client connection.
+    pub session: SessionId,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The provider.
+    pub provider: ProviderName,
+}
+
+/// A place in the queue; later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(u64);
+
+/// What becomes of a request for permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It has its permits and goes.
+    Go,
+    /// It waits, and holds nothing.
+    Wait(Place),
+    /// Too many wait already.
+    Full,
+}
+
+/// Every limit and everyone who waits.
+///
+/// Whoever waits is blocked by a full scope: each release lets go, in order of arrival, all that have room. So a newcomer with
+/// room overtakes nobody who could go, and one session's queue never blocks another's.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    running: usize,
+    sessions: HashMap<SessionId, usize>,
+    conversations: HashMap<ConversationId, usize>,
+    providers: HashMap<ProviderName, usize>,
+    waiting: BTreeMap<Place, Scopes>,
+    next_place: u64,
+}
+
+impl Admission {
+    /// Nobody runs, nobody waits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            running: 0,
+            sessions: HashMap::new(),
+            conversations: HashMap::new(),
+            providers: HashMap::new(),
+            waiting: BTreeMap::new(),
+            next_place: 0,
+        }
+    }
+
+    /// Asks for permits in all scopes at once.
+    pub fn request(&mut self, scopes: &Scopes) -> Decision {
+        if self.has_room(scopes) {
+            self.take(scopes);
+            return Decision::Go;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return Decision::Full;
+        }
+        let place = Place(self.next_place);
+        self.next_place += 1;
+        self.waiting.insert(place, scopes.clone());
+        Decision::Wait(place)
+    }
+
+    /// Gives permits back, and says who goes instead; those hold theirs from now on.
+    pub fn release(&mut self, scopes: &Scopes) -> Vec<(Place, Scopes)> {
+        self.running = self.running.checked_sub(1).expect("a permit is given back once");
+        give_back(&mut self.sessions, &scopes.session);
+        give_back(&mut self.conversations, &scopes.conversation);
+        give_back(&mut self.providers, &scopes.provider);
+        let mut admitted = Vec::new();
+        let places: Vec<Place> = self.waiting.keys().copied().collect();
+        for place in places {
+            if self.running >= self.limits.global {
+                break;
+            }
+            if self.waiting.get(&place).is_some_and(|waiter| self.has_room(waiter))
+                && let Some(waiter) = self.waiting.remove(&place)
+            {
+                self.take(&waiter);
+                admitted.push((place, waiter));
+            }
+        }
+        admitted
+    }
+
+    /// Someone stops waiting. Nobody else can go because of it: a waiter held nothing.
+    pub fn leave(&mut self, place: Place) {
+        self.waiting.remove(&place);
+    }
+
+    /// Calls that hold permits.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Calls that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The limits that have a name of their own, and how much of each is taken.
+    pub fn gauges(&self) -> Vec<PermitGauge> {
+        let global =
+            PermitGauge { scope: "global".to_owned(), in_use: self.running, limit: self.limits.global };
+        let providers = self.limits.per_provider.iter().map(|(provider, limit)| PermitGauge {
+            scope: format!("provider:{provider}"),
+            in_use: taken(&self.providers, provider),
+            limit: *limit,
+        });
+        std::iter::once(global).chain(providers).collect()
+    }
+
+    fn has_room(&self, scopes: &Scopes) -> bool {
+        let provider_limit = self.limits.per_provider.get(&scopes.provider).copied().unwrap_or(0);
+        self.running < self.limits.global
+            && taken(&self.providers, &scopes.provider) < provider_limit
+            && taken(&self.sessions, &scopes.session) < self.limits.per_session
+            && taken(&self.conversations, &scopes.conversation) < self.limits.per_conversation
+    }
+
+    fn take(&mut self, scopes: &Scopes) {
+        self.running += 1;
+        *self.sessions.entry(scopes.session).or_default() += 1;
+        *self.conversations.entry(scopes.conversation).or_default() += 1;
+        *self.providers.entry(scopes.provider.clone()).or_default() += 1;
+    }
+}
+
+fn taken<K: Hash + Eq>(counts: &HashMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or(0)
+}
+
+fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    let count = counts.get_mut(key).expect("a permit is given back where it was taken");
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The rules in the most naive form: a list of who runs and a list of who waits.
+    struct Naive {
+        limits: Limits,
+        running: Vec<Scopes>,
+        waiting: Vec<(usize, Scopes)>,
+    }
+
+    impl Naive {
+        fn has_room(&self, new: &Scopes) -> bool {
+            let count = |same: &dyn Fn(&Scopes) -> bool| self.running.iter().filter(|one| same(one)).count();
+            self.running.len() < self.limits.global
+                && count(&|one| one.session == new.session) < self.limits.per_session
+                && count(&|one| one.conversation == new.conversation) < self.limits.per_conversation
+                && count(&|one| one.provider == new.provider) < self.limits.per_provider[&new.provider]
+        }
+
+        fn let_go(&mut self) -> Vec<usize> {
+            let mut admitted = Vec::new();
+            while let Some(at) = self.waiting.iter().position(|(_, waiter)| self.has_room(waiter)) {
+                let (number, waiter) = self.waiting.remove(at);
+                self.running.push(waiter);
+                admitted.push(number);
+            }
+            admitted
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Request { session: usize, conversation: usize, provider: usize },
+        Release(usize),
+        Leave(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..3usize, 0..6usize, 0..2usize)
+                .prop_map(|(session, conversation, provider)| Step::Request { session, conversation, provider }),
+            2 => (0..64usize).prop_map(Step::Release),
+            1 => (0..64usize).prop_map(Step::Leave),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_naive_rules(steps in prop::collection::vec(step(), 1..200)) {
+            let sessions: Vec<SessionId> = (0..3).map(|_| SessionId::mint()).collect();
+            let conversations: Vec<ConversationId> = (0..6).map(|_| ConversationId::mint()).collect();
+            let providers = [ProviderName::from("kimi"), ProviderName::from("glm")];
+            let per_provider = providers.iter().cloned().zip([2, 3]).collect();
+            let limits = Limits { global: 4, per_session: 2, per_conversation: 1, per_provider };
+            let mut admission = Admission::new(limits.clone());
+            let mut naive = Naive { limits, running: Vec::new(), waiting: Vec::new() };
+            let mut places = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Request { session, conversation, provider } => {
+                        let scopes = Scopes {
+                            session: sessions[session],
+                            conversation: conversations[conversation],
+                            provider: providers[provider].clone(),
+                        };
+                        let goes = naive.has_room(&scopes);
+                        match admission.request(&scopes) {
+                            Decision::Go => {
+                                prop_assert!(goes);
+                                naive.running.push(scopes);
+                            }
+                            Decision::Wait(place) => {
+                                prop_assert!(!goes);
+                                naive.waiting.push((places.len(), scopes));
+                                places.push(place);
+                            }
+                            Decision::Full => prop_assert!(false, "nothing here reaches the bound"),
+                        }
+                    }
+                    Step::Release(at) if !naive.running.is_empty() => {
+                        let gone = naive.running.remove(at % naive.running.len());
+                        let admitted: Vec<Place> =
+                            admission.release(&gone).into_iter().map(|(place, _)| place).collect();
+                        let expected: Vec<Place> = naive.let_go().into_iter().map(|number| places[number]).collect();
+                        prop_assert_eq!(admitted, expected);
+                    }
+                    Step::Leave(at) if !naive.waiting.is_empty() => {
+                        let (number, _) = naive.waiting.remove(at % naive.waiting.len());
+                        admission.leave(places[number]);
+                    }
+                    Step::Release(_) | Step::Leave(_) => {}
+                }
+                prop_assert_eq!(admission.running(), naive.running.len());
+                prop_assert_eq!(admission.waiting(), naive.waiting.len());
+            }
+            while let Some(gone) = naive.running.pop() {
+                admission.release(&gone);
+                naive.let_go();
+            }
+            prop_assert_eq!(admission.running(), 0);
+            prop_assert_eq!(admission.waiting(), 0);
+            prop_assert!(admission.gauges().iter().all(|gauge| gauge.in_use == 0));
+        }
+    }
+
+    #[test]
+    fn more_than_the_bound_may_not_wait() {
+        let provider = ProviderName::from("kimi");
+        let per_provider = [(provider.clone(), 1)].into();
+        let limits = Limits { global: 1, per_session: 1, per_conversation: 1, per_provider };
+        let mut admission = Admission::new(limits);
+        let scopes = || Scopes {
+            session: SessionId::mint(),
+            conversation: ConversationId::mint(),
+            provider: provider.clone(),
+        };
+        assert_eq!(admission.request(&scopes()), Decision::Go);
+        for _ in 0..WAITING_MAX {
+            assert!(matches!(admission.request(&scopes()), Decision::Wait(_)));
+        }
+        assert_eq!(admission.request(&scopes()), Decision::Full);
+    }
+}

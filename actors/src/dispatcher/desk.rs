@@ -1,0 +1,70 @@
+//! What every consultation works with: the catalogue, the permits, the journal and the providers. Made once, shared by all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+
+use super::admission::Limits;
+use super::permits::Permits;
+use crate::error::{CallError, ErrorKind};
+use crate::ids::ProviderName;
+use crate::metrics::Metrics;
+use crate::models::Catalogue;
+use crate::provider_supervisor::ProviderSupervisor;
+use crate::storage::Store;
+use crate::storage_writer::StorageWriter;
+
+/// What the dispatcher is given at birth.
+pub struct Setup {
+    /// Which models there are.
+    pub catalogue: Arc<Catalogue>,
+    /// The model of a new conversation whose caller names none.
+    pub default_model: String,
+    /// Who may run.
+    pub limits: Limits,
+    /// How long a call may wait for its permits.
+    pub queue_wait: Duration,
+    /// How long a call may take in all.
+    pub deadline: Duration,
+    /// This process, in the journal.
+    pub replica: String,
+    /// Reads.
+    pub store: Store,
+    /// Writes.
+    pub writer: Addr<StorageWriter>,
+    /// Who counts.
+    pub metrics: Addr<Metrics>,
+    /// Every configured provider.
+    pub providers: BTreeMap<ProviderName, ProviderLink>,
+}
+
+/// How a provider is reached from here.
+#[derive(Debug, Clone)]
+pub struct ProviderLink {
+    /// Who decides whether a call may go there.
+    pub supervisor: Addr<ProviderSupervisor>,
+    /// Its host, with its port where that is not the scheme's own; for the journal.
+    pub host: String,
+}
+
+/// The setup, with its limits at work.
+pub(super) struct Desk {
+    pub(super) setup: Setup,
+    pub(super) permits: Permits,
+}
+
+impl Desk {
+    pub(super) fn new(setup: Setup) -> Self {
+        let permits = Permits::new(setup.limits.clone());
+        Self { setup, permits }
+    }
+
+    pub(super) fn link(&self, provider: &ProviderName) -> Result<&ProviderLink, CallError> {
+        self.setup.providers.get(provider).ok_or_else(|| {
+            let message = format!("Provider {provider} is not configured here. `listmodels` shows what is.");
+            CallError::new(ErrorKind::UnknownModel, message)
+        })
+    }
+}

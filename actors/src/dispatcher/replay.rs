@@ -1,0 +1,58 @@
+//! The answer of a call that the journal already has: byte for byte what its first asker got.
+
+use super::actor::key_conflict;
+use super::messages::{Answer, Caller, Finished};
+use super::plan::not_read;
+use crate::error::{CallError, ErrorKind};
+use crate::storage::Store;
+use crate::storage::rows::{CallState, StoredCall};
+
+/// The answer to the caller's idempotency key.
+pub(super) async fn replay(store: &Store, caller: &Caller, request_hash: &str) -> Answer {
+    let Some(key) = &caller.idempotency_key else {
+        return Err(CallError::new(
+            ErrorKind::Internal,
+            "A call without a key was taken for a repeated one.",
+        ));
+    };
+    let stored = store.load_call_by_key(&caller.principal, key).await.map_err(not_read)?;
+    match stored {
+        Some(call) if call.request_hash == request_hash => stored_answer(call),
+        Some(call) => Err(key_conflict().of_call(call.id)),
+        None => Err(key_conflict()),
+    }
+}
+
+/// What a stored call ended with.
+pub(crate) fn stored_answer(call: StoredCall) -> Answer {
+    let StoredCall { id, state, result, receipt, error, .. } = call;
+    match state {
+        CallState::Completed => {
+            let receipt = receipt.and_then(|receipt| serde_json::from_str(&receipt).ok());
+            match (result, receipt) {
+                (Some(text), Some(receipt)) => Ok(Finished { text, receipt }),
+                (Some(_), None) | (None, _) => Err(CallError::new(
+                    ErrorKind::NotFound,
+                    "The answer of this call is no longer kept. Ask again.",
+                )
+                .of_call(id)),
+            }
+        }
+        CallState::Failed | CallState::Cancelled => {
+            let error = error.and_then(|error| serde_json::from_str(&error).ok());
+            Err(error.unwrap_or_else(|| CallError::new(ErrorKind::Internal, "The call failed.").of_call(id)))
+        }
+        CallState::Accepted | CallState::Interrupted => {
+            Err(open_elsewhere("The call was interrupted before it was sent. Ask again.").of_call(id))
+        }
+        CallState::Dispatched | CallState::Unknown => {
+            let message = "The call was sent, and the server stopped before it knew the answer. It may have been billed. \
+                           Ask again, with a new idempotency key, if you want it sent again.";
+            Err(open_elsewhere(message).of_call(id))
+        }
+    }
+}
+
+fn open_elsewhere(message: &str) -> CallError {
+    CallError::new(ErrorKind::Conflict, message)
+}

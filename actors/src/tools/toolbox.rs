@@ -1,0 +1,135 @@
+//! Calls a tool: checks its arguments, and answers it or has a model asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use serde_json::{Map, Value};
+
+use super::about::{self, About};
+use super::{Definition, Started, chat, result};
+use crate::dispatcher::Dispatcher;
+use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, GetLoad};
+use crate::dispatcher::stored_answer;
+use crate::error::{CallError, ErrorKind};
+use crate::ids::CallId;
+use crate::mail::{self, MailError};
+use crate::metrics::Metrics;
+use crate::metrics::messages::GetSnapshot;
+use crate::storage::Store;
+
+/// How long an actor may take to answer; it decides, and never waits for a model.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a toolbox works with.
+pub struct Parts {
+    /// Who has models asked.
+    pub dispatcher: Addr<Dispatcher>,
+    /// Who knows the sums.
+    pub metrics: Addr<Metrics>,
+    /// Reads of the journal.
+    pub store: Store,
+    /// What the server tells of itself.
+    pub about: About,
+}
+
+/// Everything that answers tool calls; clones share it.
+#[derive(Clone)]
+pub struct Toolbox {
+    parts: Arc<Parts>,
+    definitions: Arc<[Definition]>,
+}
+
+impl Toolbox {
+    /// A toolbox over these parts.
+    pub fn new(parts: Parts) -> Self {
+        let about = about::definitions();
+        let definitions = [chat::definition(), result::definition()].into_iter().chain(about).collect();
+        Self { parts: Arc::new(parts), definitions }
+    }
+
+    /// All tools, in the order in which they are listed.
+    pub fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    /// Checks the arguments and starts the tool.
+    pub async fn start(
+        &self,
+        caller: Caller,
+        tool: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Started, CallError> {
+        match tool {
+            chat::NAME => {
+                let question = chat::parse(arguments)?;
+                let consult = Consult { caller, question };
+                let attached =
+                    mail::ask(&self.parts.dispatcher, consult, ASK_WITHIN).await.map_err(undelivered)??;
+                Ok(Started::Running(attached))
+            }
+            result::NAME => self.result(&caller, result::parse(arguments)?).await,
+            about::LIST_MODELS => {
+                about::parse_none(about::LIST_MODELS, arguments)?;
+                Ok(Started::Answered(Box::new(self.parts.about.models())))
+            }
+            about::STATUS => {
+                about::parse_none(about::STATUS, arguments)?;
+                self.status().await
+            }
+            about::VERSION => {
+                about::parse_none(about::VERSION, arguments)?;
+                Ok(Started::Answered(Box::new(self.parts.about.version())))
+            }
+            _ => {
+                let names: Vec<&str> = self.definitions.iter().map(|tool| tool.name).collect();
+                let message = format!("There is no such tool. There are: {}.", names.join(", "));
+                Err(CallError::new(ErrorKind::UnknownTool, message))
+            }
+        }
+    }
+
+    /// Cancels a running call of the caller's; its upstream connection closes.
+    pub fn cancel(&self, caller: &Caller, call: CallId) {
+        let cancel = Cancel { principal: caller.principal.clone(), call };
+        if mail::tell(&self.parts.dispatcher, cancel).is_err() {
+            log::warn!(call = call.to_string().as_str(); "a cancel was not delivered");
+        }
+    }
+
+    async fn result(&self, caller: &Caller, call: CallId) -> Result<Started, CallError> {
+        let attach = Attach { principal: caller.principal.clone(), call };
+        let running = mail::ask(&self.parts.dispatcher, attach, ASK_WITHIN).await.map_err(undelivered)?;
+        if let Some(attached) = running {
+            return Ok(Started::Watching(attached));
+        }
+        let stored = self.parts.store.load_call(&caller.principal, call).await.map_err(|error| {
+            log::error!(call = call.to_string().as_str(); "a stored answer could not be read: {error}");
+            CallError::new(
+                ErrorKind::StorageUnavailable,
+                "The database does not answer. Ask again in a few seconds.",
+            )
+        })?;
+        let stored = stored.ok_or_else(|| {
+            CallError::new(ErrorKind::NotFound, "There is no such call, or its answer is no longer kept.")
+        })?;
+        stored_answer(stored).map(|finished| Started::Answered(Box::new(finished.into())))
+    }
+
+    async fn status(&self) -> Result<Started, CallError> {
+        let load = mail::ask(&self.parts.dispatcher, GetLoad, ASK_WITHIN);
+        let sums = mail::ask(&self.parts.metrics, GetSnapshot, ASK_WITHIN);
+        let (load, sums) = futures_util::join!(load, sums);
+        let answer = self.parts.about.status(&load.map_err(undelivered)?, &sums.map_err(undelivered)?);
+        Ok(Started::Answered(Box::new(answer)))
+    }
+}
+
+fn undelivered(why: MailError) -> CallError {
+    match why {
+        MailError::Closed | MailError::Full | MailError::TimedOut => CallError::new(
+            ErrorKind::Internal,
+            "A part of the server failed on this request and was restarted. Ask again.",
+        ),
+    }
+}
