@@ -53,6 +53,8 @@ pub(super) struct Completed {
     pub(super) completion: Completion,
     pub(super) breaker: BreakerState,
     pub(super) queued: std::time::Duration,
+    /// Held until the turns are stored, so that the conversation's next question sees them.
+    _permit: Permit,
 }
 
 impl Consultation {
@@ -116,11 +118,14 @@ impl Consultation {
         self.phase(Phase::Dispatched);
         let breaker = ticket.breaker;
         let completion = self.stream(ticket, plan.prompt(&self.question)).await?;
-        drop::<Permit>(permit);
         match completion {
-            Ok(completion) => {
-                Ok(Outcome::Completed(Box::new(Completed { plan, completion, breaker, queued })))
-            }
+            Ok(completion) => Ok(Outcome::Completed(Box::new(Completed {
+                plan,
+                completion,
+                breaker,
+                queued,
+                _permit: permit,
+            }))),
             Err(failure) => Err(self.journal.attempt_failed(&failure, &plan.model)),
         }
     }

@@ -204,7 +204,7 @@ fn receipt(
     completed: &Completed,
     cost_usd: Option<f64>,
 ) -> Receipt {
-    let Completed { plan, completion, breaker, queued } = completed;
+    let Completed { plan, completion, breaker, queued, .. } = completed;
     Receipt {
         call_id: call,
         conversation_id: plan.conversation,
