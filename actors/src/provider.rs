@@ -1,11 +1,16 @@
 //! One connection to one provider: a client bound at birth to one host and one key. Upstream calls are tasks that it owns and
 //! that outlive its restarts; it keeps no conversation, retries nothing and never sees another provider's key.
 
+mod actor;
+mod call;
+mod client;
+pub mod dialect;
+pub mod endpoint;
+pub mod errors;
+pub mod fold;
 pub mod messages;
+mod pulse;
+mod refusal;
+pub mod sse;
 
-/// Placeholder until the actor stands.
-#[derive(Debug)]
-pub struct Provider;
-impl actix::Actor for Provider {
-    type Context = actix::Context<Self>;
-}
+pub use actor::{Provider, ProviderStart, Timeouts, start};

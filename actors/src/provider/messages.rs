@@ -27,6 +27,14 @@ pub struct StartUpstreamCall {
     pub done: oneshot::Sender<Result<Completion, UpstreamFailure>>,
 }
 
+/// Asks for the text that a running call has so far; none where the call is not running.
+#[derive(Message)]
+#[rtype(result = "Option<String>")]
+pub struct GetPartial {
+    /// The call.
+    pub call: CallId,
+}
+
 /// One question to one model.
 #[derive(Debug, Clone)]
 pub struct Prompt {
@@ -73,7 +81,7 @@ pub struct UpstreamProgress {
 }
 
 /// What an upstream call is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum UpstreamPhase {
     /// Sent, nothing came yet.
     #[default]
@@ -154,7 +162,7 @@ pub struct UpstreamFailure {
     pub host: String,
 }
 
-/// What kind of failure (`facts/reliability.md`, outcome table).
+/// What kind of failure. Each class is one row of what the breaker, the retry loop and the caller make of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     /// No connection: DNS, TCP or TLS.
@@ -183,6 +191,12 @@ pub enum FailureClass {
     ContentPolicy,
     /// The request is refused as it stands.
     Rejected,
+    /// The output cap was reached before the answer began: the reasoning ate it.
+    OutputCap,
+    /// The request asks for what this model cannot do; `code` names the argument. Nothing was sent.
+    InvalidArguments,
+    /// The model belongs to another provider: a defect of ours, caught before a byte left.
+    Misrouted,
     /// We cancelled it.
     Cancelled,
 }

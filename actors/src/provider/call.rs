@@ -1,0 +1,272 @@
+//! One upstream call, from its first byte out to its outcome, as one linear task: send, status, stream, fold. Dropping any step
+//! closes the socket, so a cancel needs nothing but a drop. It retries nothing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use awc::ClientResponse;
+use awc::error::{ConnectError, PayloadError, SendRequestError};
+use awc::http::StatusCode;
+use awc::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{timeout, timeout_at};
+
+use super::actor::Line;
+use super::endpoint::Resource;
+use super::errors::{Cause, classify};
+use super::fold::{Fold, Folded};
+use super::messages::{
+    Completion, FailureClass, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
+};
+use super::pulse::Pulse;
+use super::sse::{Decoder, Stop};
+use crate::clock::{self, Instant};
+use crate::faults::{self, Point};
+
+/// The most of an error's body that is read.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// How long an error's body may take: its status says most already.
+const ERROR_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait for what may follow a finish reason (usage, the terminal event) before the answer counts as it is.
+const AFTER_FINISH: Duration = Duration::from_secs(5);
+/// What is read after the terminal event, so that the connection can serve the next call.
+const REST_BYTES_MAX: usize = 4 * 1024;
+/// How long that may take; the answer does not wait for it.
+const REST_WITHIN: Duration = Duration::from_millis(500);
+
+/// What is known of a call from outside while it runs.
+pub(super) type Folding = Rc<RefCell<Fold>>;
+
+/// Runs one call and sends its outcome, exactly once.
+pub(super) async fn run(line: Line, ask: StartUpstreamCall, folding: Folding) {
+    faults::point(Point::UpstreamCall);
+    let StartUpstreamCall { call, prompt, progress, cancel, mut done } = ask;
+    let started = clock::now();
+    let mut talk = Talk { line, folding, status: None, first_token: None, rest: None };
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Cause::of(FailureClass::Cancelled)),
+        // Nobody waits for the outcome: whoever asked has died, and nothing more shall be paid for it.
+        () = done.closed() => Err(Cause::of(FailureClass::Cancelled)),
+        outcome = talk.hold(&prompt, &progress, started) => outcome,
+    };
+    let outcome = match outcome {
+        Ok(folded) => Ok(talk.completion(folded, &prompt, started)),
+        Err(cause) => Err(talk.failure(cause)),
+    };
+    let class = outcome.as_ref().map_or_else(|failure| failure.class.as_str(), |_| "ok");
+    log::info!(
+        call:% = call, host = talk.line.endpoint.host(), status = talk.status.map_or(0, |status| status.as_u16()),
+        class = class, ms = clock::now().duration_since(started).as_millis();
+        "upstream call ended"
+    );
+    // An error here means that nobody waits any more.
+    let _ = done.send(outcome);
+    if let Some(rest) = talk.rest {
+        let _ = timeout(REST_WITHIN, drain(rest)).await;
+    }
+}
+
+/// One exchange with the upstream, and what became known in it.
+struct Talk {
+    line: Line,
+    folding: Folding,
+    status: Option<StatusCode>,
+    first_token: Option<Duration>,
+    /// The response after its terminal event.
+    rest: Option<ClientResponse>,
+}
+
+impl Talk {
+    async fn hold(
+        &mut self,
+        prompt: &Prompt,
+        progress: &watch::Sender<UpstreamProgress>,
+        started: Instant,
+    ) -> Result<Folded, Cause> {
+        if prompt.model.provider != *self.line.endpoint.provider() {
+            return Err(Cause::of(FailureClass::Misrouted));
+        }
+        let body = self.line.dialect.request(prompt).map_err(|argument| Cause {
+            code: Some(argument.as_str().to_owned()),
+            ..Cause::of(FailureClass::InvalidArguments)
+        })?;
+        let first_byte_by = started + self.line.timeouts.first_byte;
+        let sent = self.line.endpoint.post(&self.line.client, Resource::ChatCompletions).send_body(body);
+        let mut response = timeout_at(first_byte_by, sent)
+            .await
+            .map_err(|_| Cause::of(FailureClass::Timeout))?
+            .map_err(|error| Cause::of(of_send_error(&error)))?;
+        self.status = Some(response.status());
+        if response.status() != StatusCode::OK || !is_event_stream(&response) {
+            return Err(self.refusal(&mut response).await);
+        }
+        self.stream(&mut response, progress, started, first_byte_by).await?;
+        let folded = self.folding.borrow_mut().conclude();
+        self.rest = Some(response);
+        folded
+    }
+
+    /// Reads events until the terminal one, the end of the body, or the silence that ends a finished answer.
+    async fn stream(
+        &mut self,
+        response: &mut ClientResponse,
+        progress: &watch::Sender<UpstreamProgress>,
+        started: Instant,
+        first_byte_by: Instant,
+    ) -> Result<(), Cause> {
+        let mut decoder = Decoder::default();
+        let mut pulse = Pulse::new(started);
+        let mut silent_until = first_byte_by;
+        while !self.folding.borrow().done() {
+            let report_at = pulse.due(self.folding.borrow().progress(), clock::now());
+            let wake_at = report_at.map_or(silent_until, |at| at.min(silent_until));
+            match timeout_at(wake_at, response.next()).await {
+                Ok(Some(Ok(bytes))) => self.take(&mut decoder, &bytes, started)?,
+                Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
+                Ok(None) => {
+                    self.finish(decoder);
+                    return Ok(());
+                }
+                Err(_) if clock::now() >= silent_until => return self.ended(FailureClass::Timeout),
+                Err(_) => {}
+            }
+            let now = clock::now();
+            let (state, finished) = {
+                let fold = self.folding.borrow();
+                (fold.progress(), fold.finished())
+            };
+            silent_until = now + self.line.timeouts.idle;
+            if finished {
+                silent_until = silent_until.min(now + AFTER_FINISH);
+            }
+            if pulse.due(state, now).is_some_and(|at| at <= now) {
+                pulse.said(state, now);
+                progress.send_replace(state);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<(), Cause> {
+        let now = clock::utc_now();
+        let mut fold = self.folding.borrow_mut();
+        let taken = decoder.push(bytes, &mut |payload: &[u8]| fold.push(payload, now));
+        if self.first_token.is_none() && fold.progress().tokens > 0 {
+            self.first_token = Some(clock::now().duration_since(started));
+        }
+        taken.map_err(|stop| match stop {
+            Stop::TooLong => Cause::of(FailureClass::Garbage),
+            Stop::Refused(cause) => cause,
+        })
+    }
+
+    /// The body has ended. A last line without its end may still be whole; when it is not, the stream was cut there, which
+    /// `Fold::conclude` says by itself.
+    fn finish(&mut self, mut decoder: Decoder) {
+        let now = clock::utc_now();
+        let mut fold = self.folding.borrow_mut();
+        let _ = decoder.finish(&mut |payload: &[u8]| fold.push(payload, now));
+    }
+
+    /// The stream died. An answer that had its finish reason is whole all the same.
+    fn ended(&self, class: FailureClass) -> Result<(), Cause> {
+        if self.folding.borrow().finished() { Ok(()) } else { Err(Cause::of(class)) }
+    }
+
+    /// What a response that is no stream says.
+    async fn refusal(&self, response: &mut ClientResponse) -> Cause {
+        let body = timeout(ERROR_WITHIN, bounded(response, ERROR_BYTES_MAX)).await.unwrap_or_default();
+        let status = response.status();
+        if status.is_success() && !body.trim_ascii().starts_with(b"{\"error\"") {
+            return Cause::of(FailureClass::Garbage);
+        }
+        classify(self.line.dialect, status.as_u16(), response.headers(), &body, clock::utc_now())
+    }
+
+    fn completion(&self, folded: Folded, prompt: &Prompt, started: Instant) -> Completion {
+        let fold = self.folding.borrow();
+        let endpoint = &self.line.endpoint;
+        Completion {
+            text: folded.text,
+            finish: folded.finish,
+            usage: fold.usage(),
+            served: Served {
+                model: fold.model().unwrap_or(prompt.model.id.as_str()).to_owned(),
+                host: endpoint.host().to_owned(),
+                key_fingerprint: endpoint.key_fingerprint().to_owned(),
+                first_token: self.first_token.unwrap_or_else(|| clock::now().duration_since(started)),
+            },
+        }
+    }
+
+    fn failure(&self, cause: Cause) -> UpstreamFailure {
+        let fold = self.folding.borrow();
+        UpstreamFailure {
+            class: cause.class,
+            status: self.status.map(|status| status.as_u16()),
+            code: cause.code,
+            retry_after: cause.retry_after,
+            partial: (!fold.text().is_empty()).then(|| fold.text().to_owned()),
+            usage: fold.usage(),
+            host: self.line.endpoint.host().to_owned(),
+        }
+    }
+}
+
+fn is_event_stream(response: &ClientResponse) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The beginning of a body, as far as it comes.
+async fn bounded(response: &mut ClientResponse, bytes_max: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(Ok(bytes)) = response.next().await {
+        let room = bytes_max - body.len();
+        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if body.len() == bytes_max {
+            break;
+        }
+    }
+    body
+}
+
+/// Reads a response to its end, if that is near: only then does its connection go back to the pool.
+async fn drain(mut response: ClientResponse) {
+    let mut bytes_left = REST_BYTES_MAX;
+    while let Some(Ok(bytes)) = response.next().await {
+        match bytes_left.checked_sub(bytes.len()) {
+            Some(left) => bytes_left = left,
+            None => return,
+        }
+    }
+}
+
+fn of_send_error(error: &SendRequestError) -> FailureClass {
+    match error {
+        // The connection stood and ended without a response.
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
+            FailureClass::Reset
+        }
+        SendRequestError::Connect(_) | SendRequestError::Url(_) => FailureClass::Connect,
+        SendRequestError::Response(
+            actix_http::error::ParseError::Io(_) | actix_http::error::ParseError::Incomplete,
+        ) => FailureClass::Reset,
+        SendRequestError::Response(_) | SendRequestError::H2(_) | SendRequestError::TunnelNotSupported => {
+            FailureClass::Garbage
+        }
+        SendRequestError::Timeout => FailureClass::Timeout,
+        _ => FailureClass::Reset,
+    }
+}
+
+fn of_payload_error(error: &PayloadError) -> FailureClass {
+    match error {
+        PayloadError::Incomplete(_) | PayloadError::Io(_) => FailureClass::BrokenStream,
+        _ => FailureClass::Garbage,
+    }
+}
