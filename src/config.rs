@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
-pub(crate) use providers::{Dialect, LeftOut, Provider};
+pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
 pub(crate) use sections::{Durability, Limits, Listen, Log, LogFormat, Models};
 pub(crate) use sources::{Source, Sources};
@@ -30,23 +30,23 @@ use document::Document;
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Where it listens, and whom it lets in.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// The database.
-    pub storage: Storage,
+    pub(crate) storage: Storage,
     /// What it takes on.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// Who can be asked; the first one answers when no model is named. Kimi, then GLM, then the others by name.
-    pub providers: Vec<Provider>,
+    pub(crate) providers: Vec<Provider>,
     /// Who cannot be asked for want of a key.
-    pub left_out: Vec<LeftOut>,
+    pub(crate) left_out: Vec<LeftOut>,
     /// Which model answers.
     pub(crate) models: Models,
     /// What goes to standard error.
-    pub log: Log,
+    pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
-    pub token: Option<Secret>,
+    pub(crate) token: Option<Secret>,
     /// Where the generated token is kept; none without a home.
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     sources: Sources,
 }
 

@@ -15,7 +15,7 @@ const FILE_NAME: &str = "exai.toml";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inputs {
     /// The file of `--config`.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     variables: BTreeMap<String, OsString>,
 }
 
@@ -31,6 +31,12 @@ impl Inputs {
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
         Self { file: None, variables: variables.iter().map(owned).collect() }
+    }
+
+    /// The same with one variable set, over what the process has.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.to_owned(), value.into());
+        self
     }
 
     /// A variable's value. An empty variable counts as unset: that is what compose files make of a missing one.

@@ -1,6 +1,6 @@
 //! What EXAI knows of providers by name. Data alone.
 
-use crate::config::providers::Dialect;
+use exai_actors::provider::dialect::Dialect;
 
 /// What goes without saying for a provider of a known name.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +36,18 @@ impl Preset {
                 "https://api.z.ai/api/paas/v4",
                 KeyRule::Needed(&["ZAI_API_KEY", "GLM_API_KEY"]),
             ),
-            "openai" => (Dialect::Openai, "https://api.openai.com/v1", KeyRule::Needed(&["OPENAI_API_KEY"])),
+            "openai" => (Dialect::OpenAi, "https://api.openai.com/v1", KeyRule::Needed(&["OPENAI_API_KEY"])),
             "deepseek" => {
-                (Dialect::Openai, "https://api.deepseek.com/v1", KeyRule::Needed(&["DEEPSEEK_API_KEY"]))
+                (Dialect::OpenAi, "https://api.deepseek.com/v1", KeyRule::Needed(&["DEEPSEEK_API_KEY"]))
             }
             "openrouter" => {
-                (Dialect::Openai, "https://openrouter.ai/api/v1", KeyRule::Needed(&["OPENROUTER_API_KEY"]))
+                (Dialect::OpenAi, "https://openrouter.ai/api/v1", KeyRule::Needed(&["OPENROUTER_API_KEY"]))
             }
-            "ollama" => (Dialect::Openai, "http://127.0.0.1:11434/v1", KeyRule::NotNeeded),
-            "vllm" => (Dialect::Openai, "http://127.0.0.1:8000/v1", KeyRule::NotNeeded),
+            "ollama" => (Dialect::OpenAi, "http://127.0.0.1:11434/v1", KeyRule::NotNeeded),
+            "vllm" => (Dialect::OpenAi, "http://127.0.0.1:8000/v1", KeyRule::NotNeeded),
             // llama.cpp's own default port is 8080, which is this server's dashboard: only one of them can have it.
-            "llamacpp" => (Dialect::Openai, "http://127.0.0.1:8080/v1", KeyRule::NotNeeded),
-            "lmstudio" => (Dialect::Openai, "http://127.0.0.1:1234/v1", KeyRule::NotNeeded),
+            "llamacpp" => (Dialect::OpenAi, "http://127.0.0.1:8080/v1", KeyRule::NotNeeded),
+            "lmstudio" => (Dialect::OpenAi, "http://127.0.0.1:1234/v1", KeyRule::NotNeeded),
             _ => return None,
         };
         Some(Self { dialect, base_url, key })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use exai_actors::ids::ProviderName;
+use exai_actors::provider::dialect::Dialect;
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -21,48 +22,25 @@ const NAME_BYTES_MAX: usize = 32;
 /// `providers.NAME.max_in_flight` when nobody says.
 const MAX_IN_FLIGHT: usize = 8;
 
-/// How a provider wants to be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Dialect {
-    /// Moonshot's.
-    Kimi,
-    /// Z.ai's.
-    Glm,
-    /// The plain OpenAI chat completions API.
-    Openai,
-}
-
-impl Dialect {
-    /// How long a model of this dialect may be silent (DESIGN section 9: thinking models are silent for minutes).
-    fn silence_max(self) -> Duration {
-        match self {
-            Self::Kimi => Duration::from_secs(300),
-            Self::Glm => Duration::from_secs(600),
-            Self::Openai => Duration::from_secs(120),
-        }
-    }
-}
-
 /// A provider that can be asked: one host, one key.
 #[derive(Debug, Clone)]
 pub(crate) struct Provider {
     /// NAME of its section.
-    pub name: ProviderName,
+    pub(crate) name: ProviderName,
     /// `dialect`: `kimi`, `glm` or `openai`. Default by name, else `openai`.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// `base_url`: what `/chat/completions` is appended to; `https` only, except on loopback. Default by name.
-    pub base_url: Url,
+    pub(crate) base_url: Url,
     /// `api_key`, or the variable that `api_key_env` names; none for local servers that want none.
-    pub api_key: Option<Secret>,
+    pub(crate) api_key: Option<Secret>,
     /// `models`: the ids that it serves; empty means what the catalogue knows of it. Required for the dialect `openai`.
     pub(crate) models: Vec<String>,
     /// `max_in_flight`: calls in flight. Default 8.
-    pub max_in_flight: usize,
+    pub(crate) max_in_flight: usize,
     /// `first_byte_timeout_s`: from sending to the first byte, in seconds. Default Kimi 300, GLM 600, others 120.
-    pub first_byte_timeout: Duration,
+    pub(crate) first_byte_timeout: Duration,
     /// `idle_timeout_s`: between two chunks, in seconds. Default as `first_byte_timeout_s`.
-    pub idle_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Provider {
@@ -86,9 +64,9 @@ impl Provider {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     /// Its name.
-    pub name: ProviderName,
+    pub(crate) name: ProviderName,
     /// One sentence that says what to set.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// `[providers.NAME]` as it is written.
@@ -135,14 +113,14 @@ impl Section<'_> {
     fn resolve(&self, raw: RawProvider) -> Result<Result<Provider, String>, ConfigError> {
         self.check_name()?;
         let preset = Preset::of(self.name);
-        let dialect = raw.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or(Dialect::Openai);
+        let dialect = raw.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or(Dialect::OpenAi);
         let base_url = raw.base_url.as_deref().or(preset.map(|preset| preset.base_url));
         let Some(base_url) = base_url else {
             let fix = format!("set providers.{}.base_url, such as \"https://api.example.com/v1\"", self.name);
             return Err(self.refused("base_url", "missing, and no preset has this name", fix));
         };
         let base_url = self.base_url(base_url)?;
-        if dialect == Dialect::Openai && raw.models.is_empty() {
+        if dialect == Dialect::OpenAi && raw.models.is_empty() {
             let fix = format!(
                 "set providers.{}.models to the ids that it serves, such as [\"model-id\"]",
                 self.name
@@ -155,7 +133,7 @@ impl Section<'_> {
         let rule = preset.map_or(KeyRule::Needed(&[]), |preset| preset.key);
         let api_key = match self.api_key(&raw, rule)? {
             Some(key) => Some(key),
-            None if rule == KeyRule::NotNeeded || (dialect == Dialect::Openai && is_loopback(&base_url)) => {
+            None if rule == KeyRule::NotNeeded || (dialect == Dialect::OpenAi && is_loopback(&base_url)) => {
                 None
             }
             None => return Ok(Err(self.without_key(&raw, rule))),

@@ -11,17 +11,17 @@ use serde::{Deserialize, Deserializer};
 pub(crate) struct Listen {
     /// `listen.mcp`: address and port for MCP clients. Default `127.0.0.1:8079`.
     #[serde(deserialize_with = "address")]
-    pub mcp: SocketAddr,
+    pub(crate) mcp: SocketAddr,
     /// `listen.dashboard`: address and port for people and probes. Default `127.0.0.1:8080`.
     #[serde(deserialize_with = "address")]
-    pub dashboard: SocketAddr,
+    pub(crate) dashboard: SocketAddr,
     /// `listen.allowed_hosts`: names (`name` or `name:port`) that a request may call this server, beside the loopback names
     /// and the addresses it listens on. Default none.
-    pub allowed_hosts: Vec<String>,
+    pub(crate) allowed_hosts: Vec<String>,
     /// `listen.allowed_origins`: web origins (`https://name[:port]`) whose pages may use this server. Default none.
-    pub allowed_origins: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
     /// `listen.trusted_proxies`: addresses of proxies and gateways in front, exempt from the limit per IP. Default none.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub(crate) trusted_proxies: Vec<IpAddr>,
 }
 
 impl Default for Listen {
@@ -41,30 +41,30 @@ impl Default for Listen {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// `limits.global`: calls in flight. Default 64.
-    pub global: usize,
+    pub(crate) global: usize,
     /// `limits.per_session`: calls in flight of one client connection. Default 16.
-    pub per_session: usize,
+    pub(crate) per_session: usize,
     /// `limits.per_conversation`: calls in flight in one conversation. Default 1.
-    pub per_conversation: usize,
+    pub(crate) per_conversation: usize,
     /// `limits.queue_wait_ms`: how long a call waits for a permit, in milliseconds; 0 never waits. Default 30 000.
     #[serde(rename = "queue_wait_ms", deserialize_with = "milliseconds")]
-    pub queue_wait: Duration,
+    pub(crate) queue_wait: Duration,
     /// `limits.connections`: client connections. Default 10 000.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// `limits.connections_per_ip`: client connections from one address; loopback and trusted proxies are exempt. Default 64.
-    pub connections_per_ip: usize,
+    pub(crate) connections_per_ip: usize,
     /// `limits.message_bytes`: the largest message of a client, in bytes. Default 8 388 608 (8 MiB).
-    pub message_bytes: usize,
+    pub(crate) message_bytes: usize,
     /// `limits.requests_per_second`: requests that one session may send in the long run. Default 20.
-    pub requests_per_second: u32,
+    pub(crate) requests_per_second: u32,
     /// `limits.burst`: requests that one session may send at once. Default 50.
-    pub burst: u32,
+    pub(crate) burst: u32,
     /// `limits.deadline_s`: the longest that one call may take, in seconds. Default 900.
     #[serde(rename = "deadline_s", deserialize_with = "seconds")]
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
     /// `limits.drain_s`: how long running calls get when EXAI is told to stop, in seconds. Default 25.
     #[serde(rename = "drain_s", deserialize_with = "seconds")]
-    pub drain: Duration,
+    pub(crate) drain: Duration,
 }
 
 impl Default for Limits {
@@ -91,7 +91,7 @@ impl Default for Limits {
 pub(crate) struct Models {
     /// `models.default`: the model, by id or alias, of calls that name none. Default none: the first configured provider's own
     /// default.
-    pub default: Option<String>,
+    pub(crate) default: Option<String>,
 }
 
 /// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).
@@ -99,7 +99,7 @@ pub(crate) struct Models {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     /// `log.format`: `text` for people, `json` for collectors. Default `text`.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
 }
 
 /// How log lines are written.

@@ -19,8 +19,6 @@ pub(crate) enum Source {
     },
     /// An environment variable.
     Variable(String),
-    /// EXAI itself, as `exai demo` does.
-    Program,
 }
 
 impl fmt::Display for Source {
@@ -29,7 +27,6 @@ impl fmt::Display for Source {
             Self::Default => out.write_str("default"),
             Self::File { path, line } => write!(out, "{} line {line}", path.display()),
             Self::Variable(name) => write!(out, "environment variable {name}"),
-            Self::Program => out.write_str("exai itself"),
         }
     }
 }

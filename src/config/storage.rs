@@ -17,11 +17,11 @@ const URL: &str = "storage.url";
 pub(crate) struct Storage {
     /// `storage.url` (or `DATABASE_URL`): `sqlite:///path/to/file` (the path percent-encoded where needed) or `postgres://..`.
     /// Default: `exai.db` in the user's data folder.
-    pub url: Url,
+    pub(crate) url: Url,
     /// `storage.durability`: `power` or `process`. Default `power`.
-    pub durability: Durability,
+    pub(crate) durability: Durability,
     /// `storage.pool_size`: connections that read, beside the one that writes. Default 8.
-    pub pool_size: usize,
+    pub(crate) pool_size: usize,
 }
 
 impl Storage {

@@ -1,0 +1,3 @@
+//! The Model Context Protocol: the only code that knows rmcp.
+
+pub(crate) mod client;
