@@ -1,4 +1,11 @@
 //! Every write to the database, in batches: what arrives while one commit runs goes into the next. It reads nothing and decides
 //! nothing about calls.
 
+mod actor;
+pub mod batch;
+mod committer;
+mod link;
 pub mod messages;
+
+pub use actor::{StorageWriter, Wiring, start, write};
+pub use committer::COMPONENT;

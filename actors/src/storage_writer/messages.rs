@@ -1,9 +1,13 @@
 //! What the writer is asked to make durable.
 
+use std::time::Duration;
+
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::storage::rows::{EndedCall, EndedSession, NewAttempt, NewCall, NewSession};
+use crate::clock::UtcMillis;
+use crate::ids::CallId;
+use crate::storage::rows::{EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewSession};
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
 #[derive(Message)]
@@ -22,8 +26,17 @@ pub enum Record {
     CallOpened(NewCall, Option<NewAttempt>),
     /// A further upstream request of a call; the call is `dispatched` from now on.
     AttemptOpened(NewAttempt),
+    /// An upstream request ended and the call goes on: with another attempt, or with another wait.
+    AttemptEnded(EndedAttempt),
     /// A call ended.
     CallEnded(Box<EndedCall>),
+    /// The outcome of a call reached its caller.
+    CallDelivered {
+        /// The call.
+        call: CallId,
+        /// When.
+        at: UtcMillis,
+    },
     /// A client connected.
     SessionOpened(NewSession),
     /// A client went.
@@ -51,4 +64,71 @@ pub enum WriteError {
     /// More writes are waiting than the limit.
     #[error("too many writes are waiting")]
     Full,
+}
+
+/// Asks to be told, through `done`, when everything that was taken before this is durable or has failed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Flush {
+    /// Where the answer goes.
+    pub done: oneshot::Sender<()>,
+}
+
+/// What the writer has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriterFacts {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Records that became durable.
+    pub records: u64,
+    /// Records that the database refused.
+    pub refused: u64,
+    /// Records that were given up because the database was not available.
+    pub unavailable: u64,
+    /// Records in the last batch.
+    pub last_batch: usize,
+    /// How long the last batch took.
+    pub last_commit: Duration,
+    /// When the last commit came through.
+    pub last_commit_at: Option<UtcMillis>,
+    /// Records that wait for the next batch.
+    pub waiting: usize,
+}
+
+/// What a record without its texts takes in memory and in the database, roughly.
+const RECORD_BYTES: usize = 512;
+
+impl Record {
+    /// What kind of record it is, for logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CallOpened(..) => "call_opened",
+            Self::AttemptOpened(_) => "attempt_opened",
+            Self::AttemptEnded(_) => "attempt_ended",
+            Self::CallEnded(_) => "call_ended",
+            Self::CallDelivered { .. } => "call_delivered",
+            Self::SessionOpened(_) => "session_opened",
+            Self::SessionEnded(_) => "session_ended",
+        }
+    }
+
+    /// Its size in bytes, roughly: what the limits of the writer count.
+    pub fn bytes(&self) -> usize {
+        let texts = match self {
+            Self::CallEnded(ended) => {
+                let optional = |text: Option<usize>| text.unwrap_or(0);
+                optional(ended.result.as_ref().map(|text| text.len()))
+                    + optional(ended.receipt.as_ref().map(String::len))
+                    + optional(ended.error.as_ref().map(String::len))
+                    + optional(ended.exchange.as_ref().map(|exchange| exchange.question.len() + exchange.answer.len()))
+            }
+            Self::CallOpened(..)
+            | Self::AttemptOpened(_)
+            | Self::AttemptEnded(_)
+            | Self::CallDelivered { .. }
+            | Self::SessionOpened(_)
+            | Self::SessionEnded(_) => 0,
+        };
+        RECORD_BYTES + texts
+    }
 }

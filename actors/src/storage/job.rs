@@ -1,0 +1,74 @@
+//! What the writer's connection is given to do and what it says afterwards, for both databases.
+
+use std::sync::Arc;
+
+use super::error::{ConnectError, Refusal, in_words};
+use crate::storage_writer::messages::{Record, WriteError, Written};
+
+/// Something to do on the writer's connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Job {
+    /// Write these, in this order.
+    Write(Arc<Vec<Record>>),
+    /// Say whether the database is there.
+    Ping {
+        /// By a write, which a full disk refuses; by a read otherwise.
+        thoroughly: bool,
+    },
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// For each record, in order.
+    pub(crate) outcomes: Vec<Result<Written, WriteError>>,
+    /// Transactions that were committed.
+    pub(crate) commits: u64,
+    /// Why the database is not available, if it is not. Then the connection must not be used again.
+    pub(crate) down: Option<Down>,
+}
+
+/// Why a database is not available.
+#[derive(Debug)]
+pub(crate) struct Down {
+    /// In one sentence, for operators.
+    pub(crate) words: String,
+    /// Whether the connection alone was lost, so that a fresh one may do.
+    pub(crate) lost: bool,
+}
+
+impl Job {
+    /// How many records it has.
+    pub(crate) fn records(&self) -> usize {
+        match self {
+            Self::Write(records) => records.len(),
+            Self::Ping { .. } => 0,
+        }
+    }
+}
+
+impl Done {
+    /// Nothing was written.
+    pub(crate) fn unavailable(records: usize, down: Down) -> Self {
+        Self { outcomes: vec![Err(WriteError::Unavailable); records], commits: 0, down: Some(down) }
+    }
+}
+
+impl Down {
+    /// The database is not available, and a fresh connection would not help.
+    pub(crate) fn because(words: &str) -> Self {
+        Self { words: words.to_owned(), lost: false }
+    }
+}
+
+impl From<&Refusal> for Down {
+    fn from(refusal: &Refusal) -> Self {
+        Self { words: refusal.for_people(), lost: refusal.is_lost_connection() }
+    }
+}
+
+impl From<&ConnectError> for Down {
+    fn from(error: &ConnectError) -> Self {
+        Self { words: in_words(error), lost: false }
+    }
+}

@@ -1,0 +1,124 @@
+//! How a batch is written: all in one transaction; where that fails for a row's sake, each record in one of its own, so that only
+//! the poisonous one is lost. Written once and compiled for each database.
+
+use std::slice;
+
+use super::{Conn, read, write};
+use crate::clock;
+use crate::storage::connect::OPERATION_WITHIN;
+use crate::storage::error::{Blame, Refusal};
+use crate::storage::job::{Done, Down, Job};
+use crate::storage_writer::messages::{Record, WriteError, Written};
+
+/// Does a job, and says in `down` whether the connection may be used again.
+pub(crate) async fn run(conn: &mut Conn, begin: &str, job: &Job) -> Done {
+    match job {
+        Job::Write(records) => batch(conn, begin, records).await,
+        Job::Ping { thoroughly } => {
+            let pinged = if *thoroughly { probe(conn, begin).await } else { ping(conn).await };
+            Done { outcomes: Vec::new(), commits: 0, down: pinged.err().map(|refusal| Down::from(&refusal)) }
+        }
+    }
+}
+
+async fn batch(conn: &mut Conn, begin: &str, records: &[Record]) -> Done {
+    match together(conn, begin, records).await {
+        Ok(written) => {
+            return Done { outcomes: written.into_iter().map(Ok).collect(), commits: 1, down: None };
+        }
+        Err(refusal) if refusal.blame() == Blame::Database => {
+            return Done::unavailable(records.len(), Down::from(&refusal));
+        }
+        Err(_) => {}
+    }
+    let mut done = Done { outcomes: Vec::with_capacity(records.len()), commits: 0, down: None };
+    for record in records {
+        let outcome = if done.down.is_some() {
+            Err(WriteError::Unavailable)
+        } else {
+            alone(conn, begin, record, &mut done).await
+        };
+        done.outcomes.push(outcome);
+    }
+    done
+}
+
+async fn alone(
+    conn: &mut Conn,
+    begin: &str,
+    record: &Record,
+    done: &mut Done,
+) -> Result<Written, WriteError> {
+    let refusal = match together(conn, begin, slice::from_ref(record)).await {
+        Ok(written) => {
+            done.commits += 1;
+            return written.first().copied().ok_or(WriteError::Refused);
+        }
+        Err(refusal) => refusal,
+    };
+    // Where the error does not say whose fault it is, a write that is surely in order does.
+    let row = match refusal.blame() {
+        Blame::Row => true,
+        Blame::Database => false,
+        Blame::Unclear => probe(conn, begin).await.is_ok(),
+    };
+    if row {
+        log::error!(record = record.kind(); "the database refused a row: {}", refusal.for_people());
+        return Err(WriteError::Refused);
+    }
+    done.down = Some(Down::from(&refusal));
+    Err(WriteError::Unavailable)
+}
+
+async fn together(conn: &mut Conn, begin: &str, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+    transaction(conn, begin, async |conn: &mut Conn| {
+        let mut written = Vec::with_capacity(records.len());
+        for record in records {
+            written.push(write::record(conn, record).await?);
+        }
+        Ok(written)
+    })
+    .await
+}
+
+async fn ping(conn: &mut Conn) -> Result<(), Refusal> {
+    let pinged = tokio::time::timeout(OPERATION_WITHIN, read::probe(conn)).await;
+    pinged.map_err(|_| Refusal::TimedOut)?.map_err(Refusal::from)
+}
+
+/// A write that is surely in order: whether it commits says whether the database takes writes.
+async fn probe(conn: &mut Conn, begin: &str) -> Result<(), Refusal> {
+    transaction(conn, begin, async |conn: &mut Conn| Ok(write::probe(conn, clock::utc_now().0).await?)).await
+}
+
+async fn transaction<T>(
+    conn: &mut Conn,
+    begin: &str,
+    body: impl AsyncFnOnce(&mut Conn) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let work = async {
+        write::begin(conn, begin).await?;
+        let outcome = match body(conn).await {
+            Ok(value) => write::commit(conn).await.map(|()| value).map_err(Refusal::from),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = outcome {
+            // Where not even this works, the connection is of no use and whoever owns it must hear that.
+            return Err(match write::rollback(conn).await {
+                Ok(()) => refusal,
+                Err(broken) if refusal.blame() != Blame::Database => lost(broken),
+                Err(_) => refusal,
+            });
+        }
+        outcome
+    };
+    tokio::time::timeout(OPERATION_WITHIN, work).await.unwrap_or(Err(Refusal::TimedOut))
+}
+
+fn lost(error: diesel::result::Error) -> Refusal {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        Error::DatabaseError(_, info) => Refusal::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info)),
+        other => Refusal::Database(other),
+    }
+}

@@ -1,0 +1,272 @@
+//! How a record is written, once for both databases. Every statement may be repeated: a record that stands already is `Done`
+//! again, because a commit whose acknowledgement was lost is written a second time.
+
+use diesel::prelude::*;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+
+use super::Conn;
+use crate::storage::codes::role_word;
+use crate::storage::error::Refusal;
+use crate::storage::rows::{
+    CallState, EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewExchange, NewSession,
+};
+use crate::storage::schema::{attempts, calls, conversations, messages, sessions, storage_probe};
+use crate::storage::text::storable;
+use crate::storage_writer::messages::{Record, Written};
+
+/// Starts a transaction; on SQLite with `IMMEDIATE`, so that the wait for the lock is at the start and not in the middle.
+pub(crate) async fn begin(conn: &mut Conn, sql: &str) -> QueryResult<()> {
+    conn.batch_execute(sql).await
+}
+
+/// Makes everything since `begin` durable.
+pub(crate) async fn commit(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("COMMIT").await
+}
+
+/// Takes everything since `begin` back.
+pub(crate) async fn rollback(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("ROLLBACK").await
+}
+
+/// A write that changes nothing that anyone reads: whether it commits says whether the database takes writes.
+pub(crate) async fn probe(conn: &mut Conn, at: i64) -> QueryResult<()> {
+    diesel::update(storage_probe::table).set(storage_probe::at.eq(at)).execute(conn).await.map(|_| ())
+}
+
+/// Writes one record inside the caller's transaction.
+pub(crate) async fn record(conn: &mut Conn, record: &Record) -> Result<Written, Refusal> {
+    match record {
+        Record::CallOpened(call, attempt) => call_opened(conn, call, attempt.as_ref()).await,
+        Record::AttemptOpened(attempt) => attempt_opened(conn, attempt).await,
+        Record::AttemptEnded(ended) => attempt_ended(conn, ended).await,
+        Record::CallEnded(ended) => call_ended(conn, ended).await,
+        Record::CallDelivered { call, at } => call_delivered(conn, &call.to_string(), at.0).await,
+        Record::SessionOpened(session) => session_opened(conn, session).await,
+        Record::SessionEnded(ended) => session_ended(conn, ended).await,
+    }
+}
+
+async fn call_opened(
+    conn: &mut Conn,
+    call: &NewCall,
+    attempt: Option<&NewAttempt>,
+) -> Result<Written, Refusal> {
+    let id = call.id.to_string();
+    let state = if attempt.is_some() { CallState::Dispatched } else { CallState::Accepted };
+    let inserted = diesel::insert_into(calls::table)
+        .values((
+            calls::id.eq(&id),
+            calls::principal.eq(call.principal.as_str()),
+            calls::session_id.eq(call.session.to_string()),
+            calls::conversation_id.eq(call.conversation.map(|conversation| conversation.to_string())),
+            calls::tool.eq(storable(call.tool.as_str())),
+            calls::request_hash.eq(storable(&call.request_hash)),
+            calls::idempotency_key.eq(call.idempotency_key.as_ref().map(|key| key.as_str())),
+            calls::state.eq(state.as_str()),
+            calls::replica.eq(storable(&call.replica)),
+            calls::accepted_at.eq(call.accepted_at.0),
+            calls::dispatched_at.eq(attempt.map(|attempt| attempt.dispatched_at.0)),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    if inserted == 0 {
+        // Either the key is taken, or this very call stands already.
+        let same = calls::table.find(&id).filter(calls::principal.eq(call.principal.as_str()));
+        if same.count().get_result::<i64>(conn).await? == 0 {
+            return Ok(Written::DuplicateKey);
+        }
+    }
+    if let Some(attempt) = attempt {
+        insert_attempt(conn, attempt).await?;
+    }
+    Ok(Written::Done)
+}
+
+async fn insert_attempt(conn: &mut Conn, attempt: &NewAttempt) -> QueryResult<usize> {
+    diesel::insert_into(attempts::table)
+        .values((
+            attempts::call_id.eq(attempt.call.to_string()),
+            attempts::n.eq(attempt.n),
+            attempts::provider.eq(attempt.provider.as_str()),
+            attempts::model.eq(attempt.model.as_str()),
+            attempts::host.eq(&attempt.host),
+            attempts::state.eq("dispatched"),
+            attempts::dispatched_at.eq(attempt.dispatched_at.0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await
+}
+
+async fn attempt_opened(conn: &mut Conn, attempt: &NewAttempt) -> Result<Written, Refusal> {
+    // A call that does not stand is refused here, by the foreign key.
+    insert_attempt(conn, attempt).await?;
+    let waiting = calls::table
+        .find(attempt.call.to_string())
+        .filter(calls::state.eq(CallState::Accepted.as_str()));
+    diesel::update(waiting)
+        .set((
+            calls::state.eq(CallState::Dispatched.as_str()),
+            calls::dispatched_at.eq(attempt.dispatched_at.0),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(Written::Done)
+}
+
+async fn attempt_ended(conn: &mut Conn, ended: &EndedAttempt) -> Result<Written, Refusal> {
+    let usage = ended.usage;
+    let updated = diesel::update(attempts::table.find((ended.call.to_string(), ended.n)))
+        .set((
+            attempts::state.eq(ended.state.as_str()),
+            attempts::status.eq(ended.status.map(i32::from)),
+            attempts::prompt_tokens.eq(usage.map(|usage| i64::from(usage.prompt))),
+            attempts::cached_tokens.eq(usage.map(|usage| i64::from(usage.cached))),
+            attempts::completion_tokens.eq(usage.map(|usage| i64::from(usage.completion))),
+            attempts::reasoning_tokens.eq(usage.map(|usage| i64::from(usage.reasoning))),
+            attempts::cost_usd.eq(ended.cost_usd),
+            attempts::ended_at.eq(ended.ended_at.0),
+        ))
+        .execute(conn)
+        .await?;
+    if updated == 0 { Err(Refusal::Missing("attempt")) } else { Ok(Written::Done) }
+}
+
+async fn call_ended(conn: &mut Conn, ended: &EndedCall) -> Result<Written, Refusal> {
+    let id = ended.id.to_string();
+    let at = |state: CallState| (ended.state == state).then_some(ended.ended_at.0);
+    // The first end stands. `unknown` is no end but the lack of one: the outcome itself may still come and replace it.
+    let mut open = CallState::OPEN.to_vec();
+    open.push(CallState::Unknown.as_str());
+    let updated = diesel::update(calls::table.find(&id).filter(calls::state.eq_any(open)))
+        .set((
+            calls::state.eq(ended.state.as_str()),
+            calls::result.eq(ended.result.as_deref().map(storable)),
+            calls::receipt.eq(ended.receipt.as_deref().map(storable)),
+            calls::error.eq(ended.error.as_deref().map(storable)),
+            calls::completed_at.eq(at(CallState::Completed)),
+            calls::failed_at.eq(at(CallState::Failed)),
+            calls::cancelled_at.eq(at(CallState::Cancelled)),
+            calls::interrupted_at.eq(at(CallState::Interrupted)),
+            calls::unknown_at.eq(at(CallState::Unknown)),
+        ))
+        .execute(conn)
+        .await?;
+    if updated == 0 {
+        let stands = calls::table.find(&id).count().get_result::<i64>(conn).await? > 0;
+        return if stands { Ok(Written::Done) } else { Err(Refusal::Missing("call")) };
+    }
+    if let Some(attempt) = &ended.attempt {
+        // Without its row an account is wrong, which is our defect; the answer is paid for and kept all the same.
+        if let Err(Refusal::Missing(what)) = attempt_ended(conn, attempt).await {
+            log::error!(call = id.as_str(), n = attempt.n; "a call ended whose {what} is not in the journal");
+        }
+    }
+    if let Some(exchange) = &ended.exchange {
+        append(conn, exchange).await?;
+    }
+    Ok(Written::Done)
+}
+
+/// Appends the two turns of an exchange, once, to a conversation of the same principal, which is made if it does not exist.
+async fn append(conn: &mut Conn, exchange: &NewExchange) -> Result<(), Refusal> {
+    let id = exchange.conversation.to_string();
+    diesel::insert_into(conversations::table)
+        .values((
+            conversations::id.eq(&id),
+            conversations::principal.eq(exchange.principal.as_str()),
+            conversations::title.eq(storable(&exchange.title)),
+            conversations::tool.eq(exchange.tool.as_str()),
+            conversations::turn_count.eq(0),
+            conversations::created_at.eq(exchange.at.0),
+            conversations::updated_at.eq(exchange.at.0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    // The update that changes nothing locks the row: two replicas cannot give one place to two turns.
+    let own = conversations::table.find(&id).filter(conversations::principal.eq(exchange.principal.as_str()));
+    let turns = diesel::update(own)
+        .set(conversations::turn_count.eq(conversations::turn_count))
+        .returning(conversations::turn_count)
+        .get_result::<i32>(conn)
+        .await
+        .optional()?
+        .ok_or(Refusal::Missing("conversation of this principal"))?;
+    let mut appended = 0;
+    for (role, content, tokens) in [
+        (crate::provider::messages::Role::User, &exchange.question, exchange.question_tokens),
+        (crate::provider::messages::Role::Assistant, &exchange.answer, exchange.answer_tokens),
+    ] {
+        let written = diesel::insert_into(messages::table)
+            .values((
+                messages::id.eq(uuid::Uuid::now_v7().to_string()),
+                messages::conversation_id.eq(&id),
+                messages::seq.eq(turns + appended + 1),
+                messages::role.eq(role_word(role)),
+                messages::content.eq(storable(content)),
+                messages::tool.eq(exchange.tool.as_str()),
+                messages::model.eq(exchange.model.as_str()),
+                messages::provider.eq(exchange.provider.as_str()),
+                messages::tokens.eq(tokens),
+                messages::call_id.eq(exchange.call.to_string()),
+                messages::created_at.eq(exchange.at.0),
+            ))
+            .on_conflict((messages::call_id, messages::role))
+            .do_nothing()
+            .execute(conn)
+            .await?;
+        appended += i32::from(written == 1);
+    }
+    if appended > 0 {
+        diesel::update(conversations::table.find(&id))
+            .set((
+                conversations::turn_count.eq(turns + appended),
+                conversations::updated_at.eq(exchange.at.0),
+            ))
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn call_delivered(conn: &mut Conn, id: &str, at: i64) -> Result<Written, Refusal> {
+    diesel::update(calls::table.find(id).filter(calls::delivered_at.is_null()))
+        .set(calls::delivered_at.eq(at))
+        .execute(conn)
+        .await?;
+    Ok(Written::Done)
+}
+
+async fn session_opened(conn: &mut Conn, session: &NewSession) -> Result<Written, Refusal> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(session.id.to_string()),
+            sessions::principal.eq(session.principal.as_str()),
+            sessions::client.eq(storable(&session.client)),
+            sessions::protocol.eq(storable(&session.protocol)),
+            sessions::transport.eq(storable(&session.transport)),
+            sessions::connected_at.eq(session.connected_at.0),
+            sessions::messages_in.eq(0),
+            sessions::messages_out.eq(0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(Written::Done)
+}
+
+async fn session_ended(conn: &mut Conn, ended: &EndedSession) -> Result<Written, Refusal> {
+    diesel::update(sessions::table.find(ended.id.to_string()).filter(sessions::closed_at.is_null()))
+        .set((
+            sessions::closed_at.eq(ended.closed_at.0),
+            sessions::close_code.eq(ended.close_code),
+            sessions::messages_in.eq(ended.messages_in),
+            sessions::messages_out.eq(ended.messages_out),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(Written::Done)
+}

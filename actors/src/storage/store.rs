@@ -1,0 +1,199 @@
+//! The read side: a handle that anyone may clone, over one pool of connections. It writes nothing and waits for no mailbox.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures_util::FutureExt;
+
+use super::backend::{Inline, InlineSqlite, postgres, sqlite};
+use super::connect::{self, OPERATION_WITHIN, Purpose};
+use super::error::{ConnectError, StorageError, in_words};
+use super::rows::{StoredCall, Thread};
+use super::{Durability, Url};
+use crate::clock;
+use crate::health::{HealthBoard, Status};
+use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal};
+
+/// The name of the reads on the health board.
+pub const READS_COMPONENT: &str = "storage_reads";
+/// The most turns that one load may ask for; the prompt holds 50.
+const TURNS_MAX: usize = 1000;
+
+/// Reads from the database. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: DatabasePool,
+    board: HealthBoard,
+    well: Arc<AtomicBool>,
+    within: Duration,
+}
+
+#[derive(Clone)]
+enum DatabasePool {
+    Sqlite(Pool<InlineSqlite>),
+    Postgres(Pool<AsyncPgConnection>),
+}
+
+/// Runs one read on a connection of whichever database it is: one text, expanded for both.
+macro_rules! read {
+    ($store:expr, $read:ident($($argument:ident),*)) => {
+        match &$store.pool {
+            DatabasePool::Sqlite(pool) => {
+                let read = async {
+                    let mut conn = pool.get().await.map_err(no_connection)?;
+                    // The connection goes with the work: a caller that no longer waits leaves no connection half in use.
+                    let work = move || sqlite::read::$read(&mut conn, $($argument),*).now_or_never();
+                    match tokio::task::spawn_blocking(work).await {
+                        Ok(Some(outcome)) => outcome,
+                        Ok(None) | Err(_) => Err(StorageError::Closed),
+                    }
+                };
+                $store.bounded(read).await
+            }
+            DatabasePool::Postgres(pool) => {
+                let read = async {
+                    let mut lease = Lease(Some(pool.get().await.map_err(no_connection)?));
+                    let Some(conn) = lease.0.as_mut() else { return Err(StorageError::Closed) };
+                    let outcome = postgres::read::$read(conn, $($argument),*).await;
+                    lease.give_back();
+                    outcome
+                };
+                $store.bounded(read).await
+            }
+        }
+    };
+}
+
+impl Store {
+    /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
+    pub fn open(
+        url: &Url,
+        pool_size: usize,
+        durability: Durability,
+        board: HealthBoard,
+    ) -> Result<Self, StorageError> {
+        // Reads are equally durable either way; the argument keeps both halves of the storage wired alike.
+        let _ = durability;
+        let pool = match url.clone() {
+            Url::Sqlite(path) => {
+                let mut config = ManagerConfig::default();
+                config.recycling_method = RecyclingMethod::Fast;
+                config.custom_setup = Box::new(move |_| {
+                    let path = path.clone();
+                    async move {
+                        let opening = move || connect::sqlite(&path, Purpose::Read);
+                        let opened = tokio::task::spawn_blocking(opening).await;
+                        let opened = opened.map_err(|_| ConnectError::TimedOut(OPERATION_WITHIN))??;
+                        Ok(InlineSqlite::with_runtime(opened, Inline))
+                    }
+                    .boxed()
+                });
+                let manager = AsyncDieselConnectionManager::new_with_config("", config);
+                Pool::builder(manager).max_size(pool_size).build().map(DatabasePool::Sqlite)
+            }
+            Url::Postgres(url) => {
+                let mut config = ManagerConfig::default();
+                // A closed connection is seen without asking the server.
+                config.recycling_method = RecyclingMethod::Fast;
+                config.custom_setup = Box::new(move |_| {
+                    let url = url.clone();
+                    async move { Ok(connect::postgres(&url, Purpose::Read).await?) }.boxed()
+                });
+                let manager = AsyncDieselConnectionManager::new_with_config("", config);
+                Pool::builder(manager).max_size(pool_size).build().map(DatabasePool::Postgres)
+            }
+        };
+        let pool = pool.map_err(|_| StorageError::Closed)?;
+        Ok(Self { pool, board, well: Arc::new(AtomicBool::new(true)), within: OPERATION_WITHIN })
+    }
+
+    /// Loads a conversation of this principal with its newest turns, oldest first, in one query. A conversation of someone else
+    /// is not found, like one that does not exist.
+    pub async fn load_thread(
+        &self,
+        principal: &Principal,
+        conversation: ConversationId,
+        turns_max: usize,
+    ) -> Result<Option<Thread>, StorageError> {
+        let turns_max = i64::try_from(turns_max.min(TURNS_MAX)).unwrap_or(0);
+        let principal = principal.clone();
+        read!(self, thread(principal, conversation, turns_max))
+    }
+
+    /// Loads a call of this principal.
+    pub async fn load_call(&self, principal: &Principal, call: CallId) -> Result<Option<StoredCall>, StorageError> {
+        let principal = principal.clone();
+        read!(self, call(principal, call))
+    }
+
+    /// Loads the call to which this principal gave this key.
+    pub async fn load_call_by_key(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Result<Option<StoredCall>, StorageError> {
+        let (principal, key) = (principal.clone(), key.clone());
+        read!(self, call_by_key(principal, key))
+    }
+
+    /// Asks whether the database answers.
+    pub async fn ping(&self) -> Result<(), StorageError> {
+        read!(self, ping())
+    }
+
+    /// Ends a read that takes too long, and tells the board when the reads begin or cease to work.
+    async fn bounded<T>(
+        &self,
+        read: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let outcome = match tokio::time::timeout(self.within, read).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StorageError::TimedOut(self.within)),
+        };
+        let well = outcome.is_ok();
+        if self.well.swap(well, Ordering::Relaxed) != well {
+            let (status, detail) = match &outcome {
+                Ok(_) => (Status::Ok, String::new()),
+                Err(error) => (Status::Down, in_words(error)),
+            };
+            self.board.set(READS_COMPONENT, status, detail, clock::utc_now());
+        }
+        outcome
+    }
+}
+
+/// A Postgres connection while a read runs on it. A read that is given up takes its connection along: what the server would still
+/// send belongs to nobody, and a server that hangs must not fill the pool with its silence.
+struct Lease(Option<Object<AsyncPgConnection>>);
+
+impl Lease {
+    fn give_back(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+fn no_connection(error: PoolError) -> StorageError {
+    match error {
+        PoolError::Backend(diesel_async::pooled_connection::PoolError::ConnectionError(source)) => {
+            StorageError::Connect(ConnectError::Refused(source))
+        }
+        PoolError::Backend(diesel_async::pooled_connection::PoolError::QueryError(source)) => {
+            StorageError::Query { operation: "answer when its connection was taken up", source }
+        }
+        PoolError::Timeout(_) | PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+            StorageError::Closed
+        }
+    }
+}
