@@ -1,1 +1,4 @@
+#[cfg_attr(not(test), expect(dead_code, reason = "the wiring comes with `exai serve`"))]
+mod mcp;
+
 fn main() {}
