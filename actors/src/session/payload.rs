@@ -1,0 +1,101 @@
+//! The client's bytes on their way in: one frame is taken out before more is read, so a connection never holds more than one
+//! message and one chunk, and what broke (a rule, or the socket) is never in doubt.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use actix_http::ws::Codec;
+use actix_web::error::PayloadError;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use tokio_util::codec::Decoder;
+
+use super::frames::{Assembly, Broken, Received};
+use super::messages::Settings;
+use crate::clock::{self, Instant};
+
+/// How much of a frame that was refused for its size is still read, and thrown away: a socket that is closed while bytes wait
+/// unread is reset, and the peer never sees why.
+const DISCARD_BYTES_MAX: usize = 1024 * 1024;
+
+/// The messages in a stream of bytes.
+pub(super) struct Incoming<S> {
+    source: S,
+    codec: Codec,
+    assembly: Assembly,
+    buffer: BytesMut,
+    heard_at: Rc<Cell<Instant>>,
+    /// Set once a rule was broken: bytes are read and thrown away, up to this many more.
+    discard: Option<usize>,
+}
+
+impl<S> Incoming<S> {
+    /// Reads `source`, and notes in `heard_at` when bytes came.
+    pub(super) fn new(source: S, settings: &Settings, heard_at: Rc<Cell<Instant>>) -> Self {
+        let bytes_max = settings.message_bytes_max;
+        Self {
+            source,
+            codec: Codec::new().max_size(bytes_max),
+            assembly: Assembly::new(bytes_max, settings.binary),
+            buffer: BytesMut::new(),
+            heard_at,
+            discard: None,
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<Received>, Broken> {
+        loop {
+            self.assembly.look_ahead(&self.buffer)?;
+            let Some(frame) = self.codec.decode(&mut self.buffer)? else { return Ok(None) };
+            if self.buffer.is_empty() {
+                // The empty rest of a buffer keeps the whole of it, and a session may be idle for hours after its one large frame.
+                self.buffer = BytesMut::new();
+            }
+            if let Some(received) = self.assembly.take(frame)? {
+                return Ok(Some(received));
+            }
+        }
+    }
+
+    /// Takes a chunk in; false when the peer has sent more into the void than it may.
+    fn fill(&mut self, chunk: &Bytes) -> bool {
+        self.heard_at.set(clock::now());
+        match &mut self.discard {
+            None => self.buffer.extend_from_slice(chunk),
+            Some(left) if *left < chunk.len() => return false,
+            Some(left) => *left -= chunk.len(),
+        }
+        true
+    }
+}
+
+impl<S> Stream for Incoming<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    type Item = Result<Received, Broken>;
+
+    /// The next message, or the one rule that was broken; the end when the socket is gone.
+    fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if this.discard.is_none() {
+                match this.next_message() {
+                    Ok(Some(received)) => return Poll::Ready(Some(Ok(received))),
+                    Ok(None) => {}
+                    Err(broken) => {
+                        this.discard = Some(DISCARD_BYTES_MAX);
+                        this.buffer = BytesMut::new();
+                        return Poll::Ready(Some(Err(broken)));
+                    }
+                }
+            }
+            match ready!(Pin::new(&mut this.source).poll_next(task)) {
+                Some(Ok(chunk)) if this.fill(&chunk) => {}
+                Some(Ok(_) | Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}
