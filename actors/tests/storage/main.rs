@@ -1,0 +1,39 @@
+//! The storage on real databases: SQLite files here, a private Postgres where `tests/run` starts one.
+
+mod cases;
+mod records;
+mod world;
+
+/// Runs each case on both databases.
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* $case:ident,)*) => {
+        mod sqlite {
+            $($(#[$attribute])* #[actix::test] async fn $case() { crate::cases::$case(crate::world::Db::sqlite().await).await; })*
+        }
+        mod postgres {
+            $(
+                $(#[$attribute])*
+                #[actix::test]
+                #[ignore = "needs Postgres: tests/run starts one"]
+                async fn $case() { crate::cases::$case(crate::world::Db::postgres().await).await; }
+            )*
+        }
+    };
+}
+
+on_both! {
+    every_record_is_written,
+    a_thread_is_loaded_newest_turns_oldest_first,
+    another_principals_things_look_unknown,
+    a_used_key_writes_nothing,
+    the_same_exchange_twice_changes_nothing,
+    the_first_end_stands,
+    writes_that_come_together_are_committed_together,
+    a_poisonous_row_is_refused_alone,
+    a_flush_waits_for_what_came_before_it,
+    what_goes_beyond_the_limit_is_refused_at_once,
+    migrating_twice_does_nothing,
+    two_processes_may_migrate_at_once,
+    a_foreign_schema_is_refused_by_name,
+    process_durability_writes_the_same,
+}

@@ -1,0 +1,69 @@
+//! The command line: one file a command. Answers go to standard output, everything else to standard error; a failure names what to
+//! do.
+
+mod args;
+mod ask;
+mod demo;
+mod health;
+mod migrate;
+mod output;
+mod serve;
+mod status;
+mod target;
+mod token;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{ConfigError, Inputs};
+use args::{Command, Line};
+
+/// Bad configuration or usage; clap's own code for the latter.
+const MISUSED: u8 = 2;
+/// Ended by Ctrl-C, as shells say it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    let line = Line::parse();
+    let inputs = Inputs::of_process(line.config);
+    let done = match line.command {
+        Command::Serve => serve::run(&inputs),
+        Command::Demo(demo) => demo::run(&inputs, &demo),
+        Command::Ask(ask) => ask::run(&inputs, ask),
+        Command::Status(status) => status::run(&inputs, &status),
+        Command::Health => health::run(&inputs),
+        Command::Migrate => migrate::run(&inputs),
+        Command::Token => token::run(&inputs),
+    };
+    done.unwrap_or_else(|failure| {
+        output::error(failure.error.as_ref());
+        ExitCode::from(failure.code)
+    })
+}
+
+/// A command that failed.
+struct Failure {
+    code: u8,
+    error: Box<dyn Error>,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { code: MISUSED, error: Box::new(error) }
+    }
+}
+
+impl Failure {
+    /// Anything but a bad configuration.
+    fn of(error: impl Into<Box<dyn Error>>) -> Self {
+        Self { code: 1, error: error.into() }
+    }
+}
+
+/// Runs a client's part of a command on an actix system of its own.
+fn block_on<F: Future>(work: F) -> F::Output {
+    actix_rt::System::new().block_on(work)
+}

@@ -1,0 +1,71 @@
+//! The command line as it is written. It decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+/// Lets coding agents consult Kimi, GLM and other models over MCP.
+#[derive(Debug, Parser)]
+#[command(name = "exai", version, about, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad configuration or usage, 130 cancelled by Ctrl-C."
+)]
+pub(crate) struct Line {
+    /// The configuration file; else EXAI_CONFIG, ./exai.toml, or the user's configuration folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon
+    Serve,
+    /// Show everything without a key: the daemon with doubles of Kimi and GLM in the same process
+    Demo(Demo),
+    /// Ask a model through the running daemon
+    Ask(Ask),
+    /// Say how the running daemon is
+    Status(Status),
+    /// Exit 0 if the running daemon can take calls, 1 if not; for container health checks
+    Health,
+    /// Bring the database's tables up to date
+    Migrate,
+    /// Print the token that clients present, making it if there is none
+    Token,
+}
+
+/// `exai demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Exit after the two consultations
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// `exai ask`
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// What to ask; `-` reads it from standard input
+    pub(crate) prompt: String,
+    /// The model, by id or alias
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The conversation to go on with (`continuation_id` of an earlier receipt)
+    #[arg(long = "continue", value_name = "ID")]
+    pub(crate) continuation: Option<String>,
+    /// Where the daemon's MCP door is; else as configured
+    #[arg(long, value_name = "WS-URL")]
+    pub(crate) url: Option<Url>,
+}
+
+/// `exai status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

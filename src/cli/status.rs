@@ -1,0 +1,87 @@
+//! `exai status`: how the running daemon is, for people or as JSON.
+
+use std::process::ExitCode;
+
+use exai_actors::clock::{self, UtcMillis};
+use serde_json::{Map, Value, json};
+
+use super::args::Status;
+use super::{Failure, block_on, output, target};
+use crate::config::{Config, Inputs};
+use crate::mcp::client::{Client, ClientError, Reply};
+use crate::security::Token;
+
+/// Asks `/health` and the tool `status`. Exits 0 when the daemon is up, degraded or not; 1 when it is down.
+pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure> {
+    let config = Config::load(inputs)?;
+    let token = Token::of(&config).map_err(Failure::of)?;
+    let (up, health) =
+        block_on(target::get(config.listen.dashboard, "/health", Some(&token))).map_err(Failure::of)?;
+    let told = block_on(tool(&config, &token));
+    if status.json {
+        let told = match told {
+            Ok(reply) => reply.structured.unwrap_or(Value::String(reply.text)),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        output::say(json!({ "health": health, "status": told }).to_string());
+    } else {
+        for line in lines(&health, clock::utc_now()) {
+            output::say(line);
+        }
+        match told {
+            Ok(reply) => output::answer(&format!("\n{}", reply.text)),
+            Err(error) => output::note(format!("the tool `status` gave nothing: {error}")),
+        }
+    }
+    Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn tool(config: &Config, token: &Token) -> Result<Reply, ClientError> {
+    let url = target::mcp_url(config.listen.mcp).map_err(|_| ClientError::Gone)?;
+    let mut client = Client::connect(&url, token).await?;
+    let reply = client.call("status", Map::new(), |_| {}, std::future::pending()).await;
+    client.close().await;
+    reply
+}
+
+/// The report of `/health` for people: one line for the whole, one for each part.
+fn lines(health: &Value, now: UtcMillis) -> Vec<String> {
+    let word = |value: &Value| output::harmless(value.as_str().unwrap_or("?"));
+    let uptime = health["uptime_s"].as_u64().unwrap_or(0);
+    let head =
+        format!("EXAI {}: {}, up {}", word(&health["version"]), word(&health["status"]), lasting(uptime));
+    let parts = health["components"].as_object();
+    let parts = parts.into_iter().flatten().map(|(name, part)| {
+        let since = now.0.saturating_sub(part["since"].as_i64().unwrap_or(now.0));
+        let since = lasting(u64::try_from(since / 1000).unwrap_or(0));
+        format!("  {name:<20} {:<9} for {since:<8} {}", word(&part["status"]), word(&part["detail"]))
+    });
+    std::iter::once(head).chain(parts).collect()
+}
+
+fn lasting(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_as_a_table() {
+        let health = json!({
+            "status": "degraded", "version": "0.1.0", "uptime_s": 3720,
+            "components": { "storage": { "status": "ok", "detail": "sqlite\u{1b}[2J", "since": 1_000 } },
+        });
+        let lines = lines(&health, UtcMillis(121_000));
+        assert_eq!(
+            lines,
+            ["EXAI 0.1.0: degraded, up 1 h 2 min", "  storage              ok        for 2 min    sqlite[2J",]
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! Where the running daemon is, and how to ask it over HTTP.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use awc::error::{ConnectError, SendRequestError};
+use serde_json::Value;
+use url::Url;
+
+use crate::security::Token;
+
+/// How long the daemon may take to say how it is: it answers from memory.
+const WITHIN: Duration = Duration::from_secs(3);
+/// The largest report, in bytes.
+const REPORT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why the daemon could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    /// Nobody listens there.
+    #[error("no EXAI listens at {0}; start it with `exai serve`")]
+    NoDaemon(SocketAddr),
+    /// It does not answer, or not in our words.
+    #[error("what listens at {0} does not answer as EXAI does")]
+    Strange(SocketAddr),
+    /// The token is not the daemon's.
+    #[error("the daemon at {0} refused the token; `exai token` prints the right one (EXAI_TOKEN)")]
+    Refused(SocketAddr),
+}
+
+/// The address to connect to when a daemon listens on `address`: every address of the machine is reached through loopback.
+pub(super) fn reach(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The MCP door of a daemon that listens on `address`.
+pub(super) fn mcp_url(address: SocketAddr) -> Result<Url, url::ParseError> {
+    Url::parse(&format!("ws://{}/mcp", reach(address)))
+}
+
+/// Asks the dashboard's port for a JSON report: whether it was a success, and the report.
+pub(super) async fn get(
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(bool, Value), ProbeError> {
+    let address = reach(dashboard);
+    let client = awc::Client::builder().timeout(WITHIN).disable_redirects().finish();
+    let mut request = client.get(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.bearer_auth(token.reveal());
+    }
+    let mut response = request.send().await.map_err(|error| {
+        let nobody = matches!(error, SendRequestError::Connect(ConnectError::Io(_)));
+        if nobody { ProbeError::NoDaemon(address) } else { ProbeError::Strange(address) }
+    })?;
+    if response.status().as_u16() == 401 {
+        return Err(ProbeError::Refused(address));
+    }
+    let report = response.json().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
+    Ok((response.status().is_success(), report))
+}

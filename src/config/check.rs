@@ -1,0 +1,94 @@
+//! The ranges of numbers and the rules between keys. Pure: it looks at values and says what is wrong with them.
+
+use std::fmt::Display;
+
+use crate::config::document::Document;
+use crate::config::error::ConfigError;
+use crate::config::sections::Listen;
+use crate::config::sources::Sources;
+use crate::security::{host_pattern, origin_pattern};
+
+/// The longest that anything may be told to wait, in seconds: an hour.
+const WAIT_S_MAX: u64 = 3600;
+
+/// Refuses what no installation can mean.
+pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), ConfigError> {
+    let Document { listen, storage, limits, providers, models, log: _ } = document;
+    let range = Range { sources };
+    range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
+    range.holds("limits.global", limits.global, 1, 10_000)?;
+    range.holds("limits.per_session", limits.per_session, 1, 10_000)?;
+    range.holds("limits.per_conversation", limits.per_conversation, 1, 64)?;
+    range.holds("limits.queue_wait_ms", limits.queue_wait.as_millis(), 0, u128::from(WAIT_S_MAX) * 1000)?;
+    range.holds("limits.connections", limits.connections, 1, 100_000)?;
+    range.holds("limits.connections_per_ip", limits.connections_per_ip, 1, 100_000)?;
+    range.holds("limits.message_bytes", limits.message_bytes, 1024, 64 * 1024 * 1024)?;
+    range.holds("limits.requests_per_second", limits.requests_per_second, 1, 100_000)?;
+    range.holds("limits.burst", limits.burst, 1, 100_000)?;
+    range.holds("limits.deadline_s", limits.deadline.as_secs(), 1, WAIT_S_MAX)?;
+    range.holds("limits.drain_s", limits.drain.as_secs(), 0, WAIT_S_MAX)?;
+    for (name, provider) in providers {
+        let key = |field: &str| format!("providers.{name}.{field}");
+        if let Some(calls) = provider.max_in_flight {
+            range.holds(&key("max_in_flight"), calls, 1, 10_000)?;
+        }
+        if let Some(wait) = provider.first_byte_timeout {
+            range.holds(&key("first_byte_timeout_s"), wait.as_secs(), 1, WAIT_S_MAX)?;
+        }
+        if let Some(wait) = provider.idle_timeout {
+            range.holds(&key("idle_timeout_s"), wait.as_secs(), 1, WAIT_S_MAX)?;
+        }
+    }
+    if models.default.as_ref().is_some_and(|model| model.trim().is_empty()) {
+        return Err(refused(sources, "models.default", "empty", "name a model, or remove the key"));
+    }
+    doors(listen, sources)
+}
+
+fn doors(listen: &Listen, sources: &Sources) -> Result<(), ConfigError> {
+    if listen.mcp == listen.dashboard && listen.mcp.port() != 0 {
+        let key = if sources.is_set("listen.dashboard") { "listen.dashboard" } else { "listen.mcp" };
+        return Err(refused(
+            sources,
+            key,
+            "both doors would be the same port",
+            "give each a port of its own",
+        ));
+    }
+    for host in &listen.allowed_hosts {
+        if host_pattern(host).is_none() {
+            let fix = "write name or name:port, without scheme or path; there is no wildcard";
+            return Err(refused(sources, "listen.allowed_hosts", &format!("`{host}` is not a host"), fix));
+        }
+    }
+    for origin in &listen.allowed_origins {
+        if origin_pattern(origin).is_none() {
+            let fix = "write https://name or https://name:port, without a path; there is no wildcard";
+            return Err(refused(
+                sources,
+                "listen.allowed_origins",
+                &format!("`{origin}` is not a web origin"),
+                fix,
+            ));
+        }
+    }
+    Ok(())
+}
+
+struct Range<'a> {
+    sources: &'a Sources,
+}
+
+impl Range<'_> {
+    fn holds<N: PartialOrd + Display>(&self, key: &str, value: N, min: N, max: N) -> Result<(), ConfigError> {
+        if (min <= value) && (value <= max) {
+            return Ok(());
+        }
+        let fix = format!("give a number from {min} to {max}");
+        Err(refused(self.sources, key, &format!("{value} is out of range"), &fix))
+    }
+}
+
+fn refused(sources: &Sources, key: &str, problem: &str, fix: &str) -> ConfigError {
+    ConfigError::refused(sources.of(key), key, problem, fix)
+}

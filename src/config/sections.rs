@@ -1,0 +1,160 @@
+//! The sections of the configuration that are read as they stand: every key with its meaning, its unit and its one default.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// `[listen]`: where EXAI listens, and whom it lets in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// `listen.mcp`: address and port for MCP clients. Default `127.0.0.1:8079`.
+    #[serde(deserialize_with = "address")]
+    pub(crate) mcp: SocketAddr,
+    /// `listen.dashboard`: address and port for people and probes. Default `127.0.0.1:8080`.
+    #[serde(deserialize_with = "address")]
+    pub(crate) dashboard: SocketAddr,
+    /// `listen.allowed_hosts`: names (`name` or `name:port`) that a request may call this server, beside the loopback names
+    /// and the addresses it listens on. Default none.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// `listen.allowed_origins`: web origins (`https://name[:port]`) whose pages may use this server. Default none.
+    pub(crate) allowed_origins: Vec<String>,
+    /// `listen.trusted_proxies`: addresses of proxies and gateways in front, exempt from the limit per IP. Default none.
+    pub(crate) trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            mcp: (Ipv4Addr::LOCALHOST, 8079).into(),
+            dashboard: (Ipv4Addr::LOCALHOST, 8080).into(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// `[limits]`: what EXAI takes on at the same time, and for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// `limits.global`: calls in flight. Default 64.
+    pub(crate) global: usize,
+    /// `limits.per_session`: calls in flight of one client connection. Default 16.
+    pub(crate) per_session: usize,
+    /// `limits.per_conversation`: calls in flight in one conversation. Default 1.
+    pub(crate) per_conversation: usize,
+    /// `limits.queue_wait_ms`: how long a call waits for a permit, in milliseconds; 0 never waits. Default 30 000.
+    #[serde(rename = "queue_wait_ms", deserialize_with = "milliseconds")]
+    pub(crate) queue_wait: Duration,
+    /// `limits.connections`: client connections. Default 10 000.
+    pub(crate) connections: usize,
+    /// `limits.connections_per_ip`: client connections from one address; loopback and trusted proxies are exempt. Default 64.
+    pub(crate) connections_per_ip: usize,
+    /// `limits.message_bytes`: the largest message of a client, in bytes. Default 8 388 608 (8 MiB).
+    pub(crate) message_bytes: usize,
+    /// `limits.requests_per_second`: requests that one session may send in the long run. Default 20.
+    pub(crate) requests_per_second: u32,
+    /// `limits.burst`: requests that one session may send at once. Default 50.
+    pub(crate) burst: u32,
+    /// `limits.deadline_s`: the longest that one call may take, in seconds. Default 900.
+    #[serde(rename = "deadline_s", deserialize_with = "seconds")]
+    pub(crate) deadline: Duration,
+    /// `limits.drain_s`: how long running calls get when EXAI is told to stop, in seconds. Default 25.
+    #[serde(rename = "drain_s", deserialize_with = "seconds")]
+    pub(crate) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            global: 64,
+            per_session: 16,
+            per_conversation: 1,
+            queue_wait: Duration::from_secs(30),
+            connections: 10_000,
+            connections_per_ip: 64,
+            message_bytes: 8 * 1024 * 1024,
+            requests_per_second: 20,
+            burst: 50,
+            deadline: Duration::from_secs(900),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// `[models]`: which model answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    /// `models.default`: the model, by id or alias, of calls that name none. Default none: the first configured provider's own
+    /// default.
+    pub(crate) default: Option<String>,
+}
+
+/// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `log.format`: `text` for people, `json` for collectors. Default `text`.
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// When a write counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// Once it survives a power cut (fsynced).
+    #[default]
+    Power,
+    /// Once it survives the end of the process.
+    Process,
+}
+
+/// `[storage]` as it is written; `Storage` is what it means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawStorage {
+    pub(super) url: Option<String>,
+    pub(super) durability: Durability,
+    pub(super) pool_size: usize,
+}
+
+impl Default for RawStorage {
+    fn default() -> Self {
+        Self { url: None, durability: Durability::default(), pool_size: 8 }
+    }
+}
+
+/// Reads a duration from whole seconds.
+pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_secs)
+}
+
+/// Reads a duration that may be missing from whole seconds.
+pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    seconds(from).map(Some)
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_millis)
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    // The parser's own words do not say what is wanted.
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| serde::de::Error::custom("not an address with a port, such as 127.0.0.1:8079"))
+}

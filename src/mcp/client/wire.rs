@@ -1,0 +1,126 @@
+//! The client's WebSocket: one JSON-RPC object a text frame, both ways, through bounded channels. It understands no message.
+
+use std::time::Duration;
+
+use actix_http::ws::{CloseCode, Frame, Message, ProtocolError};
+use awc::error::{ConnectError, SendRequestError, WsClientError};
+use bytes::Bytes;
+use futures_util::stream;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
+use url::Url;
+
+use super::ClientError;
+use crate::security::Token;
+
+/// Messages that may wait in either direction.
+const WAITING_MAX: usize = 64;
+/// The largest message of the server's.
+const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The server pings every 30 s; a connection that is silent for three times that is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// How long the server may take to answer the upgrade.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Opens the socket and gives its two ends as rmcp wants them. Needs the actix system of this thread.
+pub(super) async fn open(
+    url: &Url,
+    token: &Token,
+) -> Result<
+    (
+        impl Sink<ClientJsonRpcMessage, Error: std::error::Error + Send + Sync + 'static> + Send + Unpin + 'static,
+        impl Stream<Item = ServerJsonRpcMessage> + Send + Unpin + 'static,
+    ),
+    ClientError,
+> {
+    let target = shown(url);
+    let client = awc::Client::builder().timeout(CONNECT_WITHIN).finish();
+    let upgrade = client
+        .ws(target.as_str())
+        .protocols(["mcp"])
+        .bearer_auth(url.password().unwrap_or(token.reveal()))
+        .max_frame_size(MESSAGE_BYTES_MAX);
+    let (_, socket) = upgrade.connect().await.map_err(|error| worded(target, &error))?;
+    let (sink, stream) = socket.split();
+    let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
+    let (to_client, mut incoming) = mpsc::channel(WAITING_MAX);
+    let (to_writer, pongs) = mpsc::channel(WAITING_MAX);
+    actix_rt::spawn(write(sink, outgoing, pongs));
+    actix_rt::spawn(read(stream, to_client, to_writer));
+    Ok((PollSender::new(to_server), stream::poll_fn(move |task| incoming.poll_recv(task))))
+}
+
+/// The address without its user and password.
+pub(super) fn shown(url: &Url) -> Url {
+    let mut shown = url.clone();
+    // These fail on addresses without a host alone, which have neither.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown
+}
+
+async fn write(
+    mut socket: impl Sink<Message> + Unpin,
+    mut outgoing: mpsc::Receiver<ClientJsonRpcMessage>,
+    mut pongs: mpsc::Receiver<Bytes>,
+) {
+    loop {
+        let message = tokio::select! {
+            Some(ping) = pongs.recv() => Message::Pong(ping),
+            message = outgoing.recv() => match message.as_ref().map(serde_json::to_string) {
+                Some(Ok(text)) => Message::Text(text.into()),
+                Some(Err(_)) => continue,
+                None => break,
+            },
+        };
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+    // We are done; if the server cannot hear that any more, it is done too.
+    let _ = socket.send(Message::Close(Some(CloseCode::Normal.into()))).await;
+}
+
+/// Ends, and with it the client's stream, when the server closes, breaks the protocol or falls silent.
+async fn read(
+    mut socket: impl Stream<Item = Result<Frame, ProtocolError>> + Unpin,
+    to_client: mpsc::Sender<ServerJsonRpcMessage>,
+    to_writer: mpsc::Sender<Bytes>,
+) {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_MAX, socket.next()).await {
+        let told = match frame {
+            Frame::Text(text) => match serde_json::from_slice(&text) {
+                Ok(message) => to_client.send(message).await.is_ok(),
+                Err(_) => false,
+            },
+            Frame::Ping(ping) => to_writer.send(ping).await.is_ok(),
+            Frame::Pong(_) => true,
+            // The binding is one unfragmented text frame a message.
+            Frame::Binary(_) | Frame::Continuation(_) | Frame::Close(_) => false,
+        };
+        if !told {
+            return;
+        }
+    }
+}
+
+fn worded(url: Url, error: &WsClientError) -> ClientError {
+    if let WsClientError::SendRequest(SendRequestError::Connect(
+        ConnectError::Io(_) | ConnectError::Timeout,
+    )) = error
+    {
+        return ClientError::NoDaemon(url);
+    }
+    let WsClientError::InvalidResponseStatus(status) = error else {
+        return ClientError::Foreign { url, problem: error.to_string() };
+    };
+    let hint = match status.as_u16() {
+        401 => "the token is wrong; `exai token` prints the right one (EXAI_TOKEN)",
+        403 => "it does not go by that name; see listen.allowed_hosts",
+        429 | 503 => "it takes no more connections just now",
+        _ => "it opens no WebSocket there; the path is /mcp",
+    };
+    ClientError::Refused { url, status: status.as_u16(), hint }
+}

@@ -1,0 +1,233 @@
+//! What stands between one connection's messages and the engine: who may go in, what may come out, and when the connection has
+//! said who it is. Closes the engine's gaps (no limits, doubled ids, a service that ends over an early notification). Pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use exai_actors::clock::Instant;
+use exai_actors::error::{CallError, ErrorKind};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetMeta, Implementation,
+    InitializeResult, JsonRpcMessage, ProgressToken, ProtocolVersion, RequestId, ServerJsonRpcMessage,
+    ServerNotification, ServerResult,
+};
+
+use super::envelope::{Fault, Reading};
+use super::rate::Bucket;
+
+/// The protocol versions that are served, on every transport.
+pub(super) const VERSIONS: [ProtocolVersion; 3] =
+    [ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+/// When a client with too many open requests may come back.
+const OVER_CAPACITY_RETRY: Duration = Duration::from_secs(1);
+/// The longest name and version of a client that is kept.
+const CLIENT_CHARS_MAX: usize = 120;
+
+/// What one connection may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests at once.
+    pub requests_burst: u32,
+    /// Requests a second in the long run.
+    pub requests_per_second: f64,
+    /// Requests that wait for their answers.
+    pub requests_in_flight_max: usize,
+    /// How long a connection may say nothing after it opened.
+    pub hello_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let hello_within = Duration::from_secs(10);
+        Self { requests_burst: 50, requests_per_second: 20.0, requests_in_flight_max: 128, hello_within }
+    }
+}
+
+/// Who is on the other side, as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Name and version.
+    pub(super) client: String,
+    /// The protocol version in use.
+    pub(super) protocol: String,
+}
+
+/// What becomes of a message from the client.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The engine gets it.
+    Forward(Box<ClientJsonRpcMessage>),
+    /// The client gets this, the engine nothing.
+    Answer(String),
+    /// Nobody hears of it.
+    Drop,
+}
+
+/// One connection.
+pub(super) struct Edge {
+    limits: Limits,
+    bucket: Bucket,
+    /// The requests that the engine holds, each with its progress token.
+    live: HashMap<RequestId, Option<ProgressToken>>,
+    /// Whether the engine has left its handshake. Until then a notification would end its service without a word.
+    opened: bool,
+    greeted: bool,
+    client: Option<Implementation>,
+    facts: Option<Facts>,
+}
+
+impl Edge {
+    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+        let bucket = Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        Self {
+            limits,
+            bucket,
+            live: HashMap::new(),
+            opened: false,
+            greeted: false,
+            client: None,
+            facts: None,
+        }
+    }
+
+    /// Whether any request came yet.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Requests that wait for their answers.
+    pub(super) fn in_flight(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Who is on the other side; once, when it is known.
+    pub(super) fn take_facts(&mut self) -> Option<Facts> {
+        self.facts.take()
+    }
+
+    /// Decides about a message from the client.
+    pub(super) fn admit(&mut self, reading: Reading, now: Instant) -> Verdict {
+        let rate = self.bucket.take(now);
+        match reading {
+            Reading::Nothing => Verdict::Drop,
+            Reading::Refused(fault) => match rate {
+                Ok(()) => Verdict::Answer(fault.to_text()),
+                Err(wait) => Verdict::Answer(too_fast(fault.id, wait)),
+            },
+            Reading::Message(message) => match &*message {
+                JsonRpcMessage::Request(request) => match (self.may_start(&request.id), rate) {
+                    (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
+                    (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
+                    (Ok(()), Ok(())) => {
+                        self.note_request(&request.id, &request.request);
+                        Verdict::Forward(message)
+                    }
+                },
+                JsonRpcMessage::Notification(notification) => {
+                    if self.wants(&notification.notification, rate.is_ok()) {
+                        Verdict::Forward(message)
+                    } else {
+                        Verdict::Drop
+                    }
+                }
+                JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => Verdict::Drop,
+            },
+        }
+    }
+
+    /// Decides about a message from the engine: nothing is sent for a request that was cancelled or answered.
+    pub(super) fn let_out(&mut self, message: &ServerJsonRpcMessage) -> bool {
+        match message {
+            JsonRpcMessage::Response(response) => {
+                if let ServerResult::InitializeResult(result) = &response.result {
+                    self.note_initialized(result);
+                }
+                self.live.remove(&response.id).is_some()
+            }
+            JsonRpcMessage::Error(error) => {
+                error.id.as_ref().is_none_or(|id| self.live.remove(id).is_some())
+            }
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
+                ServerNotification::ProgressNotification(progress) => {
+                    let token = &progress.params.progress_token;
+                    self.live.values().flatten().any(|live| live == token)
+                }
+                _ => true,
+            },
+            // The engine asks nothing of clients: this server uses none of what they could be asked for.
+            JsonRpcMessage::Request(_) => false,
+        }
+    }
+
+    fn may_start(&self, id: &RequestId) -> Result<(), Fault> {
+        if self.live.contains_key(id) {
+            let error = ErrorData::new(ErrorCode::INVALID_REQUEST, "a request with this id is running", None);
+            return Err(Fault { id: Some(id.clone()), error });
+        }
+        if self.live.len() >= self.limits.requests_in_flight_max {
+            return Err(over_capacity(Some(id.clone())));
+        }
+        Ok(())
+    }
+
+    fn note_request(&mut self, id: &RequestId, request: &ClientRequest) {
+        self.greeted = true;
+        let meta = request.get_meta();
+        self.live.insert(id.clone(), meta.get_progress_token());
+        match request {
+            ClientRequest::InitializeRequest(request) => {
+                self.client = Some(request.params.client_info.clone());
+            }
+            // The engine answers these without leaving its handshake.
+            ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => {}
+            _ if self.opened => {}
+            _ => {
+                let version = meta.protocol_version().filter(|version| VERSIONS.contains(version));
+                let complete = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty();
+                if let Some(version) = version.filter(|_| complete) {
+                    let client = meta.client_info();
+                    self.open(client.as_ref(), &version);
+                }
+            }
+        }
+    }
+
+    fn note_initialized(&mut self, result: &InitializeResult) {
+        if !self.opened {
+            let client = self.client.take();
+            self.open(client.as_ref(), &result.protocol_version);
+        }
+    }
+
+    fn open(&mut self, client: Option<&Implementation>, protocol: &ProtocolVersion) {
+        self.opened = true;
+        let client = client.map(|client| format!("{} {}", client.name, client.version)).unwrap_or_default();
+        // What a client calls itself ends up in a table and on a page: no control characters, and not without end.
+        let client = client.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
+        self.facts = Some(Facts { client, protocol: protocol.as_str().to_owned() });
+    }
+
+    fn wants(&mut self, notification: &ClientNotification, in_rate: bool) -> bool {
+        if !self.opened {
+            return false;
+        }
+        match notification {
+            ClientNotification::CancelledNotification(cancelled) => {
+                cancelled.params.request_id.as_ref().is_some_and(|id| self.live.remove(id).is_some())
+            }
+            _ => in_rate,
+        }
+    }
+}
+
+/// The refusal of a request that finds too many before it.
+pub(super) fn over_capacity(id: Option<RequestId>) -> Fault {
+    let message = "Too many requests of this connection are unanswered; wait for some of them.";
+    let error = CallError::new(ErrorKind::OverCapacity, message).retry_after(OVER_CAPACITY_RETRY);
+    Fault::of_call(id, &error)
+}
+
+fn too_fast(id: Option<RequestId>, wait: Duration) -> String {
+    let message = "This connection sends requests too fast; slow down.";
+    Fault::of_call(id, &CallError::new(ErrorKind::RateLimited, message).retry_after(wait)).to_text()
+}

@@ -1,0 +1,221 @@
+//! Reads one JSON-RPC message off a text frame, and refuses by the book what the engine would mistake for something else: broken
+//! JSON, batches, ids that are neither text nor integer, doubled keys, bottomless nesting, wrong parameters of a known method.
+//! Pure, and slow for large messages: those are read off the arbiter.
+
+use exai_actors::error::CallError;
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, JsonRpcRequest, RequestId,
+    ServerJsonRpcMessage,
+};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// The deepest nesting that is read; `serde_json` refuses one level more.
+const DEPTH_MAX: usize = 127;
+/// The longest id that is given back.
+const ID_BYTES_MAX: usize = 1024;
+/// The methods whose parameters have a shape (MCP 2025-11-25 and 2026-07-28). The engine takes a malformed one for an unknown
+/// method, but it is -32602.
+const METHODS: [&str; 20] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/update",
+    "tools/call",
+    "tools/list",
+];
+
+/// What a text frame holds.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// A request or a notification.
+    Message(Box<ClientJsonRpcMessage>),
+    /// Something that wants no answer and gets none: a response to nothing, or a notification that cannot be read.
+    Nothing,
+    /// Not a request of this protocol.
+    Refused(Fault),
+}
+
+/// Why a message is refused, and whose it is.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// The request's id, where it can be read.
+    pub(super) id: Option<RequestId>,
+    /// What is wrong.
+    pub(super) error: ErrorData,
+}
+
+impl Fault {
+    fn new(id: Option<RequestId>, code: ErrorCode, message: &'static str) -> Self {
+        Self { id, error: ErrorData::new(code, message, None) }
+    }
+
+    /// A refusal for our own reasons: code -32603, and the kind in `data`.
+    pub(super) fn of_call(id: Option<RequestId>, error: &CallError) -> Self {
+        let shape = CallError { message: String::new(), ..error.clone() };
+        let data = serde_json::to_value(shape).ok();
+        Self { id, error: ErrorData::internal_error(error.message.clone(), data) }
+    }
+
+    /// The error as it goes onto the wire. An id that could not be read is null (JSON-RPC 2.0, section 5).
+    pub(super) fn to_text(&self) -> String {
+        let Some(id) = &self.id else {
+            return serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": self.error }).to_string();
+        };
+        let message = ServerJsonRpcMessage::error(self.error.clone(), Some(id.clone()));
+        // Text, numbers and maps with text keys: nothing here can fail to serialize.
+        serde_json::to_string(&message).unwrap_or_default()
+    }
+}
+
+/// Reads one message.
+pub(super) fn read(text: &str) -> Reading {
+    read_or_refuse(text).unwrap_or_else(Reading::Refused)
+}
+
+/// The id of a request, for an answer that needs nothing else of it; none for anything but a request.
+pub(super) fn request_id(text: &str) -> Option<RequestId> {
+    let envelope = serde_json::from_str::<Envelope<'_>>(text).ok()?;
+    envelope.method.as_ref()?;
+    envelope.id.and_then(read_id)
+}
+
+fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(not_an_object(text));
+    }
+    let envelope = serde_json::from_str::<Envelope<'_>>(text).map_err(|error| match error.classify() {
+        Category::Data => {
+            let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|only| only.id.and_then(read_id));
+            Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 message")
+        }
+        Category::Syntax | Category::Eof | Category::Io => unparsable(),
+    })?;
+    let id = match envelope.id.map(read_id) {
+        Some(None) => return Err(Fault::new(None, ErrorCode::INVALID_REQUEST, "an id is text or an integer")),
+        Some(id) => id,
+        None => None,
+    };
+    let Some(method) = &envelope.method else {
+        return if envelope.result.is_some() || envelope.error.is_some() {
+            Ok(Reading::Nothing)
+        } else {
+            Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "a message has a method, a result or an error"))
+        };
+    };
+    let well_formed = envelope.jsonrpc.is_some_and(|version| version.get() == "\"2.0\"")
+        && envelope.result.is_none()
+        && envelope.error.is_none();
+    let deep = depth(text) > DEPTH_MAX;
+    if id.is_none() {
+        let message = (well_formed && !deep).then(|| serde_json::from_str(text).ok()).flatten();
+        return Ok(message.map_or(Reading::Nothing, |message| Reading::Message(Box::new(message))));
+    }
+    if !well_formed {
+        return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 request"));
+    }
+    if deep {
+        return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "the message is nested too deeply"));
+    }
+    let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
+        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
+    };
+    if let JsonRpcMessage::Request(JsonRpcRequest { request: ClientRequest::CustomRequest(_), .. }) = &message
+        && METHODS.contains(&method.as_str())
+    {
+        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"));
+    }
+    Ok(Reading::Message(Box::new(message)))
+}
+
+fn unparsable() -> Fault {
+    Fault::new(None, ErrorCode::PARSE_ERROR, "not valid JSON")
+}
+
+fn not_an_object(text: &str) -> Fault {
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return unparsable();
+    }
+    let is_batch = text.trim_ascii_start().starts_with('[');
+    let message = if is_batch { "batches are not part of this protocol" } else { "not a JSON-RPC 2.0 message" };
+    Fault::new(None, ErrorCode::INVALID_REQUEST, message)
+}
+
+/// The top level of a message. A derived struct refuses doubled keys, where a `Value` would take the last one.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "present")]
+    method: Option<String>,
+    #[serde(rename = "params")]
+    _params: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OnlyId<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+}
+
+/// A key that is there, null included.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// MCP allows text and integers (2025-11-25, basic); the engine would also take 1.0 for 1, and answer something else than was sent.
+fn read_id(raw: &RawValue) -> Option<RequestId> {
+    if raw.get().len() > ID_BYTES_MAX {
+        return None;
+    }
+    if raw.get().starts_with('"') {
+        return serde_json::from_str::<String>(raw.get()).ok().map(|text| RequestId::String(text.into()));
+    }
+    raw.get().parse().ok().map(RequestId::Number)
+}
+
+/// How deeply arrays and objects are nested in valid JSON. Neither `RawValue` nor `IgnoredAny` counts.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}

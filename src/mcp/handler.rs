@@ -1,0 +1,142 @@
+//! Answers MCP requests out of the toolbox. One per connection, for every transport; what the tools do is not its business.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::ids::{Principal, SessionId};
+use exai_actors::tools::{Definition, Toolbox};
+use futures_util::FutureExt;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CompleteRequestMethod, CompleteRequestParams, CompleteResult,
+    Implementation, ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
+    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+    ToolAnnotations,
+};
+use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
+use rmcp::{ErrorData, ServerHandler};
+use tokio_util::sync::CancellationToken;
+
+use super::answers;
+use super::edge::VERSIONS;
+
+/// What every client is told about this server.
+const INSTRUCTIONS: &str = "Consult other models (Kimi, GLM and others) for a second opinion, a review, a plan or a hard bug. \
+     Give the whole question: the other model sees only what you pass. To go on with a conversation, pass the \
+     `continuation_id` of its last receipt; to fetch an answer that you stopped waiting for, use `result` with its `call_id`.";
+/// How much of an unknown tool's name is given back.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Answers one connection.
+#[derive(Clone)]
+pub(super) struct Handler {
+    /// What can be called.
+    pub(super) toolbox: Toolbox,
+    /// Who calls.
+    pub(super) principal: Principal,
+    /// From which connection.
+    pub(super) session: SessionId,
+    /// The client is gone, and did not cancel.
+    pub(super) gone: CancellationToken,
+    /// The server is leaving.
+    pub(super) leaving: CancellationToken,
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let this_server = Implementation::new("exai", env!("CARGO_PKG_VERSION")).with_title("EXAI");
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(this_server)
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(&VERSIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.toolbox.definitions().iter().map(tool).collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if !self.toolbox.definitions().iter().any(|definition| definition.name == request.name) {
+            return Err(unknown_tool(&request.name));
+        }
+        let call = self.call(request, &context.meta, (&context).into());
+        // The engine would leave a request whose handler panicked without any answer, and its client waiting.
+        let result = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+            log::error!(session:% = self.session; "the handler of a tool call panicked");
+            let message = "EXAI failed while it handled this call; the failure is logged.";
+            answers::failed(&CallError::new(ErrorKind::Internal, message))
+        });
+        Ok(result.into())
+    }
+
+    // What is not advertised is not a method of this server (MCP 2026-07-28, basic, errors); the engine would answer empty lists.
+    async fn complete(
+        &self,
+        _: CompleteRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+
+    /// Nothing that could be subscribed to ever changes; who asks is heard, acknowledged and told when the server leaves.
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::default())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        tokio::select! {
+            () = subscription.cancelled() => {}
+            () = self.leaving.cancelled() => {}
+        }
+        Ok(())
+    }
+}
+
+fn tool(definition: &Definition) -> Tool {
+    let Definition { name, title, description, ref input_schema, read_only, open_world } = *definition;
+    let annotations = ToolAnnotations::with_title(title).read_only(read_only).open_world(open_world);
+    Tool::new(name, description, input_schema.clone()).with_title(title).with_annotations(annotations)
+}
+
+fn unknown_tool(name: &str) -> ErrorData {
+    let name = name.chars().take(NAME_CHARS_MAX).collect::<String>();
+    let shape = CallError::new(ErrorKind::UnknownTool, "");
+    let data = serde_json::to_value(shape).ok();
+    ErrorData::invalid_params(format!("There is no tool `{name}`; `tools/list` names those there are."), data)
+}

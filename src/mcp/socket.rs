@@ -1,0 +1,229 @@
+//! MCP over WebSocket: the upgrade on `GET /mcp`, and the life of each connection. Everything is refused before it costs anything:
+//! first by who asks, then by how, then by how many there are.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::ws::CloseCode;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, dev, web};
+use exai_actors::clock::{self, UtcMillis};
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::ids::{Principal, SessionId};
+use exai_actors::session::messages::{Link, Outbox, Refusal, Settings};
+use exai_actors::session::{self, NotAnUpgrade};
+use exai_actors::storage::rows::{EndedSession, NewSession};
+use exai_actors::tools::Toolbox;
+use rmcp::service::serve_server_with_ct;
+use socket2::SockRef;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::{Connections, NoPlace};
+use super::edge::{self, Limits};
+use super::envelope::{self, Fault};
+use super::handler::Handler;
+use super::transport::{Ends, SocketTransport};
+
+/// The subprotocol that the usual clients offer.
+const SUBPROTOCOL: &str = "mcp";
+/// How a session's row names this transport.
+const TRANSPORT: &str = "websocket";
+/// How long a close at shutdown waits for the answers of calls that have ended.
+const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+/// When a client that found no place may come back.
+const NO_PLACE_RETRY: Duration = Duration::from_secs(10);
+
+/// Who asks, or the answer that refuses: Host, Origin, token.
+pub type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
+
+/// Where MCP clients come in over WebSocket. One for all worker threads.
+pub struct Door {
+    /// Looked at before anything else.
+    pub check: Arc<Check>,
+    /// What clients call.
+    pub toolbox: Toolbox,
+    /// How many there may be.
+    pub connections: Connections,
+    /// The limits of the socket; [`session_settings`] has the defaults.
+    pub session: Settings,
+    /// The limits of the requests on it.
+    pub limits: Limits,
+    /// Told of sessions.
+    pub hooks: Hooks,
+    /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
+    pub leaving: CancellationToken,
+}
+
+/// Told when a client has introduced itself, and when its connection ends. Called on worker threads; must be quick.
+#[derive(Clone)]
+pub struct Hooks {
+    /// The handshake (or the first modern request) told who it is.
+    pub on_open: Arc<dyn Fn(NewSession) + Send + Sync>,
+    /// The same session's end.
+    pub on_close: Arc<dyn Fn(EndedSession) + Send + Sync>,
+}
+
+/// The default limits of a socket, with MCP's way of refusing a message.
+pub fn session_settings() -> Settings {
+    Settings::new(refuse)
+}
+
+/// Tells the kernel to drop a peer that has not acknowledged what was sent for this long: the one thing that ends a client that
+/// stopped reading. For `HttpServer::on_connect`.
+pub fn on_connect(user_timeout: Duration) -> impl Fn(&dyn Any, &mut dev::Extensions) + Send + Clone + 'static {
+    move |connection, _| {
+        let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
+            log::warn!(error:%; "cannot set TCP_USER_TIMEOUT; a client that does not read keeps its connection");
+        }
+    }
+}
+
+/// The routes of the door.
+pub fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        let resource = web::resource("/mcp").app_data(web::Data::from(door)).route(web::get().to(upgrade));
+        config.service(resource.default_service(web::to(not_allowed)));
+    }
+}
+
+async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    if let Err(refused) = (door.check)(&request) {
+        return refused;
+    }
+    let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
+    refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
+}
+
+async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
+    let principal = match (door.check)(&request) {
+        Ok(principal) => principal,
+        Err(refused) => return refused,
+    };
+    let ip = request.peer_addr().map(|peer| peer.ip());
+    let place = match door.connections.enter(ip) {
+        Ok(place) => place,
+        Err(no_place) => return refused_for_place(no_place),
+    };
+    let started = session::start(&request, payload, &[SUBPROTOCOL], door.session, Box::new(place));
+    let (response, link) = match started {
+        Ok(started) => started,
+        Err(not_an_upgrade) => return refused_upgrade(not_an_upgrade),
+    };
+    actix_web::rt::spawn(serve(door.into_inner(), principal, link));
+    response
+}
+
+fn refused_for_place(no_place: NoPlace) -> HttpResponse {
+    let (status, kind, message) = match no_place {
+        NoPlace::InAll => {
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::OverCapacity, "Every connection is taken; come back later.")
+        }
+        NoPlace::FromHere => {
+            let message = "Your address has too many connections; close some of them.";
+            (StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message)
+        }
+    };
+    refusal(status, &CallError::new(kind, message).retry_after(NO_PLACE_RETRY))
+}
+
+fn refused_upgrade(not_an_upgrade: NotAnUpgrade) -> HttpResponse {
+    let status = match not_an_upgrade {
+        NotAnUpgrade::Plain | NotAnUpgrade::Version => StatusCode::UPGRADE_REQUIRED,
+        NotAnUpgrade::Key => StatusCode::BAD_REQUEST,
+    };
+    refusal(status, &CallError::new(ErrorKind::InvalidArguments, not_an_upgrade.to_string()))
+}
+
+fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::UPGRADE_REQUIRED {
+        // RFC 9110 15.5.22 and RFC 6455 4.4 ask for these.
+        response.insert_header((header::UPGRADE, "websocket"));
+        response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.insert_header((header::ALLOW, "GET"));
+    }
+    if let Some(wait) = error.retry_after_ms {
+        response.insert_header((header::RETRY_AFTER, wait.div_ceil(1000).to_string()));
+    }
+    response.json(error)
+}
+
+/// Answers a message that the session could not hand on.
+fn refuse(refusal: Refusal, text: &str) -> Option<String> {
+    let id = Some(envelope::request_id(text)?);
+    let fault = match refusal {
+        Refusal::Full => edge::over_capacity(id),
+        Refusal::Panicked => {
+            let message = "EXAI failed while it took this request; the failure is logged.";
+            Fault::of_call(id, &CallError::new(ErrorKind::Internal, message))
+        }
+    };
+    Some(fault.to_text())
+}
+
+/// The life of one connection.
+async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
+    let Link { inbound, outbox, ended } = link;
+    let id = SessionId::mint();
+    let (in_flight, running) = watch::channel(0);
+    let ends = Ends { gone: CancellationToken::new(), service: CancellationToken::new(), in_flight };
+    let handler = Handler {
+        toolbox: door.toolbox.clone(),
+        principal: principal.clone(),
+        session: id,
+        gone: ends.gone.clone(),
+        leaving: door.leaving.clone(),
+    };
+    let (introduced, was_introduced) = watch::channel(false);
+    let connected_at = clock::utc_now();
+    let on_open = Arc::clone(&door.hooks.on_open);
+    let transport = SocketTransport::new(inbound, outbox.clone(), door.limits, ends.clone(), move |facts| {
+        introduced.send_replace(true);
+        on_open(new_session(id, principal.clone(), facts, connected_at));
+    });
+    let service = async {
+        // Its errors are ends of connections before any handshake: nothing that anybody could act on.
+        if let Ok(running) = serve_server_with_ct(handler, transport, ends.service.clone()).await {
+            running.waiting().await.ok();
+        }
+    };
+    tokio::join!(
+        async {
+            service.await;
+            // The engine has ended; what it wrote last is written, and then the socket goes too.
+            outbox.close(CloseCode::Normal).await;
+        },
+        say_goodbye(&door.leaving, running, &outbox),
+    );
+    let end = ended.await.ok();
+    if *was_introduced.borrow() {
+        (door.hooks.on_close)(EndedSession {
+            id,
+            close_code: end.map_or(1006, |end| i32::from(end.close_code)),
+            messages_in: end.map_or(0, |end| i64::try_from(end.messages_in).unwrap_or(i64::MAX)),
+            messages_out: end.map_or(0, |end| i64::try_from(end.messages_out).unwrap_or(i64::MAX)),
+            closed_at: clock::utc_now(),
+        });
+    }
+}
+
+/// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended.
+async fn say_goodbye(leaving: &CancellationToken, mut in_flight: watch::Receiver<usize>, outbox: &Outbox) {
+    tokio::select! {
+        () = leaving.cancelled() => {}
+        () = outbox.gone() => return,
+    }
+    tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|running| *running == 0)).await.ok();
+    outbox.close(CloseCode::Away).await;
+}
+
+fn new_session(id: SessionId, principal: Principal, facts: edge::Facts, connected_at: UtcMillis) -> NewSession {
+    let edge::Facts { client, protocol } = facts;
+    NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
+}

@@ -1,0 +1,171 @@
+//! One session's channels as the engine's transport. It owns the [`Edge`], so that everything passes it, both ways and in order.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::time::Duration;
+
+use actix_http::ws::CloseCode;
+use bytestring::ByteString;
+use exai_actors::clock::{self, Instant};
+use exai_actors::session::messages::Outbox;
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::service::RoleServer;
+use rmcp::transport::Transport;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::edge::{Edge, Facts, Limits, Verdict};
+use super::envelope::{self, Reading};
+
+/// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
+const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
+
+/// The engine's end of a session.
+pub(super) struct SocketTransport {
+    inbound: mpsc::Receiver<ByteString>,
+    outbox: Outbox,
+    edge: Edge,
+    /// An answer of the edge's own that still waits for room. Everything that `receive` waits for is kept here, because the engine
+    /// drops that future whenever something else happens.
+    answer: Option<ByteString>,
+    parsing: Option<JoinHandle<Reading>>,
+    hello_by: Instant,
+    ends: Ends,
+    on_open: Box<dyn Fn(Facts) + Send>,
+}
+
+/// How the two sides of a connection hear of each other's end.
+#[derive(Clone)]
+pub(super) struct Ends {
+    /// The socket is gone: cancelled before `service` is, so that a handler can tell a lost client from one that cancels.
+    pub(super) gone: CancellationToken,
+    /// Ends the engine's service. Without it the engine would wait five seconds for its handlers first.
+    pub(super) service: CancellationToken,
+    /// Requests whose answers are not queued yet.
+    pub(super) in_flight: watch::Sender<usize>,
+}
+
+impl SocketTransport {
+    pub(super) fn new(
+        inbound: mpsc::Receiver<ByteString>,
+        outbox: Outbox,
+        limits: Limits,
+        ends: Ends,
+        on_open: impl Fn(Facts) + Send + 'static,
+    ) -> Self {
+        let now = clock::now();
+        Self {
+            inbound,
+            outbox,
+            edge: Edge::new(limits, now),
+            answer: None,
+            parsing: None,
+            hello_by: now + limits.hello_within,
+            ends,
+            on_open: Box::new(on_open),
+        }
+    }
+
+    /// The next message, read; none when the socket is gone or said nothing for too long. Cancel-safe.
+    async fn next_reading(&mut self) -> Option<Reading> {
+        loop {
+            if let Some(parsing) = &mut self.parsing {
+                let reading = parsing.await;
+                self.parsing = None;
+                // The parser panics over no input; if it does, the message is lost like one that nobody could read.
+                return Some(reading.unwrap_or(Reading::Nothing));
+            }
+            let left = (!self.edge.is_greeted()).then(|| self.hello_by.duration_since(clock::now()));
+            let text = tokio::select! {
+                text = self.inbound.recv() => text?,
+                () = elapsed(left) => {
+                    self.outbox.close(CloseCode::Policy).await;
+                    return None;
+                }
+            };
+            if text.len() < PARSE_INLINE_BYTES_MAX {
+                return Some(envelope::read(&text));
+            }
+            self.parsing = Some(tokio::task::spawn_blocking(move || envelope::read(&text)));
+        }
+    }
+
+    async fn next_message(&mut self) -> Option<ClientJsonRpcMessage> {
+        loop {
+            if let Some(answer) = &self.answer {
+                self.outbox.send(answer.clone()).await;
+                self.answer = None;
+            }
+            let reading = self.next_reading().await?;
+            let before = self.edge.in_flight();
+            let verdict = self.edge.admit(reading, clock::now());
+            self.ends.count(before, self.edge.in_flight());
+            self.introduce();
+            match verdict {
+                Verdict::Forward(message) => return Some(*message),
+                Verdict::Answer(text) => self.answer = Some(text.into()),
+                Verdict::Drop => {}
+            }
+        }
+    }
+
+    fn introduce(&mut self) {
+        if let Some(facts) = self.edge.take_facts() {
+            (self.on_open)(facts);
+        }
+    }
+}
+
+impl Ends {
+    /// Notes how many requests one event started or ended.
+    fn count(&self, before: usize, after: usize) {
+        if before != after {
+            self.in_flight.send_modify(|in_flight| *in_flight = (*in_flight + after).saturating_sub(before));
+        }
+    }
+}
+
+async fn elapsed(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => pending().await,
+    }
+}
+
+impl Transport<RoleServer> for SocketTransport {
+    type Error = Infallible;
+
+    fn send(
+        &mut self,
+        item: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
+        // Nothing in a message can fail to serialize: its maps have text keys.
+        let before = self.edge.in_flight();
+        let text = self.edge.let_out(&item).then(|| serde_json::to_string(&item).unwrap_or_default());
+        let after = self.edge.in_flight();
+        self.introduce();
+        let (outbox, ends) = (self.outbox.clone(), self.ends.clone());
+        async move {
+            if let Some(text) = text {
+                outbox.send(text.into()).await;
+            }
+            // Only once the answer is queued, so that a close at shutdown queues behind it.
+            ends.count(before, after);
+            Ok(())
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let message = self.next_message().await;
+        if message.is_none() {
+            self.ends.gone.cancel();
+            self.ends.service.cancel();
+        }
+        message
+    }
+
+    async fn close(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

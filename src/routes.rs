@@ -1,0 +1,156 @@
+//! The dashboard's door: what people and probes may ask over HTTP. Every answer is a snapshot that is there already; no request here
+//! waits for an actor.
+
+mod health;
+
+use actix_web::http::header;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, guard};
+use exai_actors::clock::Instant;
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::health::HealthBoard;
+
+use crate::security::Gate;
+
+/// What the handlers know.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// Who may come in.
+    pub(crate) gate: Gate,
+    /// How every part is.
+    pub(crate) health: HealthBoard,
+    /// When EXAI started.
+    pub(crate) started: Instant,
+}
+
+/// The routes of the dashboard's port, for `App::configure`.
+pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
+    move |app| {
+        let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+        let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
+        let scope = web::scope("")
+            .wrap(security_headers())
+            .app_data(web::Data::new(door))
+            .service(resource("/health/live").route(get().to(health::live)))
+            .service(resource("/health/ready").route(get().to(health::ready)))
+            .service(resource("/health").route(get().to(health::report)))
+            .default_service(web::to(not_found));
+        app.service(scope);
+    }
+}
+
+/// Nothing here is to be framed, sniffed, cached or read by another site (OWASP secure headers).
+fn security_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::CACHE_CONTROL, "no-store"))
+        .add((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .add((header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
+}
+
+async fn not_found() -> HttpResponse {
+    let error =
+        CallError::new(ErrorKind::NotFound, "There is nothing at this path. /health says how the server is.");
+    HttpResponse::NotFound().json(serde_json::json!({ "error": error }))
+}
+
+async fn wrong_method() -> HttpResponse {
+    let error = CallError::new(ErrorKind::InvalidArguments, "This path takes GET alone.");
+    HttpResponse::MethodNotAllowed()
+        .insert_header((header::ALLOW, "GET, HEAD"))
+        .json(serde_json::json!({ "error": error }))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::App;
+    use actix_web::http::StatusCode;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use exai_actors::clock::{self, UtcMillis};
+    use exai_actors::health::Status;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::{Listen, Secret};
+    use crate::security::Token;
+
+    const TOKEN: &str = "correct-horse-battery-staple";
+
+    async fn ask(health: &HealthBoard, request: TestRequest) -> (StatusCode, Value) {
+        let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
+        let door = Door { gate, health: health.clone(), started: clock::now() };
+        let app = init_service(App::new().configure(dashboard(door))).await;
+        let response = call_service(&app, request.to_request()).await;
+        assert_eq!(
+            response.headers().get("x-content-type-options").map(|value| value.as_bytes()),
+            Some(&b"nosniff"[..])
+        );
+        (response.status(), read_body_json(response).await)
+    }
+
+    fn get(path: &str) -> TestRequest {
+        let authorization = ("authorization", format!("Bearer {TOKEN}"));
+        TestRequest::get().uri(path).insert_header(("host", "localhost:8080")).insert_header(authorization)
+    }
+
+    fn board(parts: &[(&str, Status)]) -> HealthBoard {
+        let board = HealthBoard::default();
+        for (part, status) in parts {
+            board.set(part, *status, "as planned", UtcMillis(7));
+        }
+        board
+    }
+
+    #[actix_web::test]
+    async fn ready_means_storage_is_there_and_nothing_drains() {
+        let table = [
+            (board(&[]), StatusCode::SERVICE_UNAVAILABLE),
+            (board(&[("storage", Status::Ok)]), StatusCode::OK),
+            (board(&[("storage", Status::Degraded), ("dispatcher", Status::Ok)]), StatusCode::OK),
+            (board(&[("storage", Status::Down)]), StatusCode::SERVICE_UNAVAILABLE),
+            (
+                board(&[("storage", Status::Ok), ("dispatcher", Status::Down)]),
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (board(&[("storage", Status::Ok), ("provider:kimi", Status::Down)]), StatusCode::OK),
+        ];
+        for (board, status) in table {
+            let probe = TestRequest::get().uri("/health/ready").insert_header(("host", "10.0.0.9:8080"));
+            assert_eq!(ask(&board, probe).await.0, status, "{board:?}");
+        }
+        let probe = TestRequest::get().uri("/health/live");
+        assert_eq!(ask(&board(&[("storage", Status::Down)]), probe).await.0, StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn the_report_names_every_part_and_degraded_is_still_up() {
+        let parts = [("storage", Status::Ok), ("provider:kimi", Status::Down), ("provider:glm", Status::Ok)];
+        let (status, body) = ask(&board(&parts), get("/health")).await;
+        assert_eq!((status, &body["status"]), (StatusCode::OK, &"degraded".into()));
+        assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            body["components"]["provider:kimi"],
+            serde_json::json!({ "status": "down", "detail": "as planned", "since": 7 })
+        );
+        let (status, body) = ask(&board(&[("storage", Status::Down)]), get("/health")).await;
+        assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"down".into()));
+    }
+
+    #[actix_web::test]
+    async fn strangers_strange_paths_and_strange_methods() {
+        let up = board(&[("storage", Status::Ok)]);
+        let stranger = TestRequest::get().uri("/health").insert_header(("host", "localhost"));
+        assert_eq!(ask(&up, stranger).await.0, StatusCode::UNAUTHORIZED);
+        let rebound = get("/health").insert_header(("host", "evil.example"));
+        assert_eq!(ask(&up, rebound).await.0, StatusCode::FORBIDDEN);
+        let (status, body) = ask(&up, get("/nothing")).await;
+        assert_eq!((status, &body["error"]["kind"]), (StatusCode::NOT_FOUND, &"not_found".into()));
+        assert_eq!(
+            ask(&up, get("/health").method(actix_web::http::Method::POST)).await.0,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! The token that opens both doors: from `EXAI_TOKEN`, or generated once and kept in the user's configuration folder. It is never
+//! logged and never part of a principal.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, Secret};
+use crate::unix;
+
+/// Random bytes of a generated token: 256 bits.
+const RANDOM_BYTES: usize = 32;
+/// Shorter tokens can be guessed.
+const LENGTH_MIN: usize = 16;
+/// The longest token: it has to fit into a header.
+const LENGTH_MAX: usize = 512;
+
+/// The token that clients present.
+#[derive(Debug, Clone)]
+pub(crate) struct Token(Secret);
+
+/// A token that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// `EXAI_TOKEN`, or the file, holds something that no header can carry.
+    #[error(
+        "{origin}: the token must be 1 to {LENGTH_MAX} visible ASCII characters without spaces; fix: {fix}"
+    )]
+    Unusable {
+        /// Where it stands.
+        origin: String,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// There is no folder for the token.
+    #[error("there is no folder for the token: HOME is not set; fix: set EXAI_TOKEN, or HOME")]
+    NoFolder,
+    /// Others can read the token's file.
+    #[error("{path}: other users can read the token; fix: chmod 600 {path}", path = .path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The token's file cannot be read or made.
+    #[error("{path}: the token's file cannot be read or made; fix: make the folder writable, or set EXAI_TOKEN", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Token {
+    /// The token in force. Makes the file if there is neither a file nor `EXAI_TOKEN`.
+    pub(crate) fn of(config: &Config) -> Result<Self, TokenError> {
+        if let Some(token) = &config.token {
+            let fix = "set it to the token alone, or unset it to have one generated";
+            return usable(token.reveal(), || "EXAI_TOKEN".to_owned(), fix);
+        }
+        let path = config.token_file.as_deref().ok_or(TokenError::NoFolder)?;
+        let failed = |source| TokenError::File { path: path.to_owned(), source };
+        match read(path) {
+            Err(TokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            read => return read,
+        }
+        create(path).map_err(failed)?;
+        // Another process may have been first: what the file says holds.
+        read(path)
+    }
+
+    /// A token that nobody else has, kept nowhere.
+    pub(crate) fn random() -> io::Result<Self> {
+        let mut bytes = [0; RANDOM_BYTES];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Ok(Self(hex.into()))
+    }
+
+    /// A token of a test's own making.
+    #[cfg(test)]
+    pub(crate) fn from_secret(secret: Secret) -> Self {
+        Self(secret)
+    }
+
+    /// The token itself, for the wire and for the person who asked for it.
+    pub(crate) fn reveal(&self) -> &str {
+        self.0.reveal()
+    }
+
+    /// The token as a configured secret.
+    pub(crate) fn secret(&self) -> Secret {
+        self.0.clone()
+    }
+
+    /// Whether it is short enough to be guessed.
+    pub(crate) fn is_weak(&self) -> bool {
+        self.reveal().len() < LENGTH_MIN
+    }
+}
+
+fn usable(text: &str, origin: impl FnOnce() -> String, fix: &'static str) -> Result<Token, TokenError> {
+    let token = text.trim();
+    if token.is_empty() || token.len() > LENGTH_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenError::Unusable { origin: origin(), fix });
+    }
+    Ok(Token(token.into()))
+}
+
+fn read(path: &Path) -> Result<Token, TokenError> {
+    let failed = |source| TokenError::File { path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    if !unix::is_private(&fs::metadata(path).map_err(failed)?) {
+        return Err(TokenError::Exposed { path: path.to_owned() });
+    }
+    usable(&text, || path.display().to_string(), "delete the file to have a new one generated")
+}
+
+/// Writes a new token. The file appears whole, with mode 0600, or not at all; one that is there already is left alone.
+fn create(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    unix::make_private_folder(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".token").tempfile_in(folder)?;
+    writeln!(file, "{}", Token::random()?.reveal())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(failed) => Err(failed.error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::Inputs;
+
+    fn config(folder: &Path, token: &str) -> Config {
+        let folder = folder.to_str().unwrap();
+        Config::load(&Inputs::of(&[("HOME", folder), ("EXAI_TOKEN", token)])).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_made_once_and_kept_private() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "");
+        let first = Token::of(&config).unwrap();
+        assert_eq!(first.reveal().len(), RANDOM_BYTES * 2);
+        assert_eq!(Token::of(&config).unwrap().reveal(), first.reveal());
+        let file = home.path().join(".config/exai/token");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Token::of(&config), Err(TokenError::Exposed { .. })));
+    }
+
+    #[test]
+    fn many_first_starts_agree() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "");
+        let tokens = std::thread::scope(|threads| {
+            let starts = (0..8).map(|_| threads.spawn(|| Token::of(&config).unwrap().reveal().to_owned()));
+            starts.collect::<Vec<_>>().into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+    }
+
+    #[test]
+    fn the_variable_wins_and_must_fit_a_header() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(
+            Token::of(&config(home.path(), "from-the-environment")).unwrap().reveal(),
+            "from-the-environment"
+        );
+        assert!(!home.path().join(".config").exists());
+        let error = Token::of(&config(home.path(), "two words")).unwrap_err().to_string();
+        assert!(error.contains("EXAI_TOKEN") && !error.contains("two words"), "{error}");
+    }
+}

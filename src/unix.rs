@@ -1,0 +1,40 @@
+//! What only Unix does: file modes and signals. Everything that another system must do in its own way stands here.
+
+use std::fs::{DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Makes a folder, and those above it, that only this user can enter. An existing folder is left as it is.
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Whether only the file's owner can read or write it.
+pub(crate) fn is_private(file: &Metadata) -> bool {
+    file.mode() & 0o077 == 0
+}
+
+/// The requests to end: SIGTERM of a supervisor, SIGINT of a terminal.
+#[derive(Debug)]
+pub(crate) struct EndRequests {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndRequests {
+    /// Listens from here on; the signals no longer end the process by themselves. Needs a running tokio runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one. A second one, while EXAI drains, means: at once.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
