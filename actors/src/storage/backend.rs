@@ -2,6 +2,7 @@
 //! that includes it. A function generic over diesel's backends would need a page of bounds for each query.
 
 use std::error::Error;
+use std::marker::PhantomData;
 
 use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
@@ -9,14 +10,16 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 
 /// Runs SQLite's work at once, on the calling thread, which must be one that may block: then a batch is one blocking task instead
 /// of one per statement, and its futures are ready at the first poll.
+///
+/// The lifetime means nothing here; it lets `Conn<'_>` be written for both databases, one of which is a reference.
 #[derive(Debug)]
-pub(crate) struct Inline;
+pub(crate) struct Inline<'a>(PhantomData<&'a ()>);
 
-impl SpawnBlocking for Inline {
-    fn spawn_blocking<'a, R>(
+impl SpawnBlocking for Inline<'_> {
+    fn spawn_blocking<'f, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
-    ) -> BoxFuture<'a, Result<R, Box<dyn Error + Send + Sync + 'static>>>
+    ) -> BoxFuture<'f, Result<R, Box<dyn Error + Send + Sync + 'static>>>
     where
         R: Send + 'static,
     {
@@ -24,33 +27,75 @@ impl SpawnBlocking for Inline {
     }
 
     fn get_runtime() -> Self {
-        Self
+        Self(PhantomData)
     }
 }
 
 /// SQLite on a thread that may block.
-pub(crate) type InlineSqlite = SyncConnectionWrapper<SqliteConnection, Inline>;
+pub(crate) type InlineSqlite<'a> = SyncConnectionWrapper<SqliteConnection, Inline<'a>>;
 
 /// The statements on SQLite.
 #[expect(clippy::duplicate_mod, reason = "one text for two databases; see the head of this file")]
 #[path = "statements"]
 pub(crate) mod sqlite {
-    type Conn = super::InlineSqlite;
+    use crate::storage::error::Refusal;
+    use crate::storage_writer::messages::{Record, Written};
+
+    type Conn<'a> = super::InlineSqlite<'a>;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
     pub(crate) mod read;
     pub(crate) mod write;
+
+    /// Writes records one by one: each is a call into a library, and takes microseconds.
+    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+        let mut written = Vec::with_capacity(records.len());
+        for record in records {
+            written.push(write::record(conn, record).await?);
+        }
+        Ok(written)
+    }
 }
 
 /// The statements on Postgres.
 #[expect(clippy::duplicate_mod, reason = "one text for two databases; see the head of this file")]
 #[path = "statements"]
 pub(crate) mod postgres {
-    type Conn = diesel_async::AsyncPgConnection;
+    use diesel_async::AsyncPgConnection;
+    use futures_util::future::join_all;
+
+    use crate::storage::error::{Blame, Refusal};
+    use crate::storage_writer::messages::{Record, Written};
+
+    /// A shared reference, so that statements can be sent without waiting for the answers to those before them.
+    type Conn<'a> = &'a AsyncPgConnection;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
     pub(crate) mod read;
     pub(crate) mod write;
+
+    /// Writes records that do not depend on one another all at once: a batch then costs the round trips of its longest record and
+    /// not of all its records, which decides whether a server 20 ms away can be used.
+    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+        let writes = records.iter().map(|record| {
+            let mut conn = *conn;
+            async move { write::record(&mut conn, record).await }
+        });
+        let mut written = Vec::with_capacity(records.len());
+        let mut refused: Option<Refusal> = None;
+        for outcome in join_all(writes).await {
+            match outcome {
+                Ok(one) => written.push(one),
+                // The statements behind the first refused one fail for its sake alone and say nothing of their own.
+                Err(refusal) => {
+                    if refused.as_ref().is_none_or(|before| before.blame() == Blame::Unclear) {
+                        refused = Some(refusal);
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(written), Err)
+    }
 }

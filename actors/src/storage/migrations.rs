@@ -8,7 +8,7 @@ use diesel::result::Error as QueryError;
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 
-use super::backend::{Inline, InlineSqlite, postgres, sqlite};
+use super::backend::{InlineSqlite, postgres, sqlite};
 use super::connect::{self, Purpose};
 use super::error::ConnectError;
 use super::url::{PostgresUrl, Url};
@@ -156,7 +156,7 @@ fn is_locked(error: &QueryError) -> bool {
 
 fn try_migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
     let connection = connect::sqlite(path, Purpose::Migrate)?;
-    let mut conn = InlineSqlite::with_runtime(connection, Inline);
+    let mut conn = InlineSqlite::new(connection);
     let migrating = async { apply_all!(sqlite, &mut conn, SQLITE_BEGIN, SQLITE) };
     // Every future of an inline connection is ready at once.
     migrating.now_or_never().unwrap_or(Err(MigrateError::Thread))
@@ -168,8 +168,8 @@ fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, MigrateError> {
         .build()
         .map_err(|_| MigrateError::Thread)?;
     runtime.block_on(async {
-        let mut conn = connect::postgres(url, Purpose::Migrate).await?;
-        let migrating = async { apply_all!(postgres, &mut conn, POSTGRES_BEGIN, POSTGRES) };
+        let conn = connect::postgres(url, Purpose::Migrate).await?;
+        let migrating = async { apply_all!(postgres, &mut &conn, POSTGRES_BEGIN, POSTGRES) };
         match tokio::time::timeout(LOCK_WITHIN, migrating).await {
             Ok(outcome) => outcome,
             Err(_) => Err(MigrateError::Locked(LOCK_WITHIN)),

@@ -9,7 +9,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
 
-use super::backend::{Inline, InlineSqlite, postgres, sqlite};
+use super::backend::{InlineSqlite, postgres, sqlite};
 use super::connect::{self, OPERATION_WITHIN, Purpose};
 use super::error::{ConnectError, StorageError, in_words};
 use super::rows::{StoredCall, Thread};
@@ -34,7 +34,7 @@ pub struct Store {
 
 #[derive(Clone)]
 enum DatabasePool {
-    Sqlite(Pool<InlineSqlite>),
+    Sqlite(Pool<InlineSqlite<'static>>),
     Postgres(Pool<AsyncPgConnection>),
 }
 
@@ -58,7 +58,7 @@ macro_rules! read {
                 let read = async {
                     let mut lease = Lease(Some(pool.get().await.map_err(no_connection)?));
                     let Some(conn) = lease.0.as_mut() else { return Err(StorageError::Closed) };
-                    let outcome = postgres::read::$read(conn, $($argument),*).await;
+                    let outcome = postgres::read::$read(&mut &**conn, $($argument),*).await;
                     lease.give_back();
                     outcome
                 };
@@ -88,7 +88,7 @@ impl Store {
                         let opening = move || connect::sqlite(&path, Purpose::Read);
                         let opened = tokio::task::spawn_blocking(opening).await;
                         let opened = opened.map_err(|_| ConnectError::TimedOut(OPERATION_WITHIN))??;
-                        Ok(InlineSqlite::with_runtime(opened, Inline))
+                        Ok(InlineSqlite::new(opened))
                     }
                     .boxed()
                 });

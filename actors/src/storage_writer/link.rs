@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use crate::clock::{self, Instant};
-use crate::storage::backend::{Inline, InlineSqlite, postgres, sqlite};
+use crate::storage::backend::{InlineSqlite, postgres, sqlite};
 use crate::storage::connect::{self, OPERATION_WITHIN, Purpose};
 use crate::storage::error::ConnectError;
 use crate::storage::job::{Done, Down, Job};
@@ -125,14 +125,14 @@ impl Link {
         url: PostgresUrl,
         job: Job,
     ) -> Done {
-        let mut conn = match open {
+        let conn = match open {
             Some(conn) => conn,
             None => match connect::postgres(&url, Purpose::Write(self.durability)).await {
                 Ok(conn) => Box::new(conn),
                 Err(error) => return Done::unavailable(job.records(), Down::from(&error)),
             },
         };
-        let done = postgres::batch::run(&mut conn, POSTGRES_BEGIN, &job).await;
+        let done = postgres::batch::run(&mut &*conn, POSTGRES_BEGIN, &job).await;
         if done.down.is_none() {
             self.state = State::Postgres(conn);
         }
@@ -142,7 +142,7 @@ impl Link {
 
 /// An open SQLite file.
 struct SqliteFile {
-    conn: InlineSqlite,
+    conn: InlineSqlite<'static>,
     /// A file that was replaced would take our writes and keep them from everyone.
     identity: (u64, u64),
 }
@@ -156,7 +156,7 @@ fn open_sqlite(path: &Path, durability: Durability) -> Result<Box<SqliteFile>, C
     let conn = connect::sqlite(path, Purpose::Write(durability))?;
     // Looked up after the opening: if the file is replaced in between, the next job notices.
     let identity = identity(path).unwrap_or_default();
-    Ok(Box::new(SqliteFile { conn: InlineSqlite::with_runtime(conn, Inline), identity }))
+    Ok(Box::new(SqliteFile { conn: InlineSqlite::new(conn), identity }))
 }
 
 /// Does a job on a thread that may block.

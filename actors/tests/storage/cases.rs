@@ -128,7 +128,7 @@ pub(crate) async fn the_same_exchange_twice_changes_nothing(db: Db) {
     world.db.execute("UPDATE calls SET state = 'unknown'").await;
     world.done(Record::CallEnded(Box::new(ended))).await;
     assert_eq!(world.db.number("SELECT count(*) AS n FROM messages").await, 2);
-    assert_eq!(world.db.number("SELECT turn_count AS n FROM conversations").await.min(2), 2);
+    assert_eq!(world.db.number("SELECT sum(turn_count) AS n FROM conversations").await, 2);
     assert_eq!(world.db.number("SELECT count(*) AS n FROM calls WHERE state = 'completed'").await, 1);
 }
 
