@@ -36,7 +36,9 @@ pub struct BadCatalogue(#[from] toml::de::Error);
 
 /// No configured provider serves that model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown model: ask one of {known}, or add the model's id to `models` of its provider in the configuration")]
+#[error(
+    "unknown model: ask one of {known}, or add the model's id to `models` of its provider in the configuration"
+)]
 pub struct UnknownModel {
     /// What there is.
     known: String,
@@ -249,7 +251,10 @@ mod tests {
         let catalogue = catalogue(&[("glm", &[])]);
         let refusal = catalogue.resolve("kimi-k2.6").unwrap_err();
         let message = refusal.to_string();
-        assert!(message.contains("glm-5.3") && !message.contains("kimi") && message.contains("configuration"), "{message}");
+        assert!(
+            message.contains("glm-5.3") && !message.contains("kimi") && message.contains("configuration"),
+            "{message}"
+        );
         assert_eq!(refusal.to_call_error().kind, ErrorKind::UnknownModel);
     }
 

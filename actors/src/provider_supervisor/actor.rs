@@ -64,7 +64,8 @@ where
         timeouts: config.timeouts,
         tasks: TaskTracker::new(),
     };
-    let how = Start { name: "provider_supervisor", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };
+    let how =
+        Start { name: "provider_supervisor", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };
     let arbiter = arbiter.clone();
     let told = on_death.clone();
     Ok(supervised::start(
@@ -75,7 +76,8 @@ where
             let myself = context.address();
             let provider = connect(&arbiter, &born, &myself, &on_provider_death);
             let standing = standing::Standing::new(clock::now());
-            let supervisor = ProviderSupervisor { arbiter, born, board, on_provider_death, provider, standing };
+            let supervisor =
+                ProviderSupervisor { arbiter, born, board, on_provider_death, provider, standing };
             supervisor.say(Status::Ok, String::new());
             supervisor
         },
