@@ -18,8 +18,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Durability, Limits, Listen, Log, LogFormat, Models};
-pub(crate) use sources::{Source, Sources};
+pub(crate) use sections::{Limits, Listen, Log, LogFormat, Models};
+pub(crate) use sources::Sources;
 pub(crate) use storage::Storage;
 
 use std::path::PathBuf;

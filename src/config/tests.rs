@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use exai_actors::storage::Url;
+
+use super::sources::Source;
 use super::*;
 
 const HOME: (&str, &str) = ("HOME", "/home/somebody");
@@ -67,7 +70,7 @@ fn variables_win_over_the_file_and_are_remembered() {
     assert_eq!(config.listen.allowed_hosts, ["a.example", "b.example:8079"]);
     assert_eq!(config.listen.allowed_origins, ["https://c.example"]);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.storage.url.as_str(), "postgres://db/exai");
+    assert_eq!(config.storage.url.kind(), "postgres");
     let [kimi, vllm] = config.providers.as_slice() else { panic!("{config:?}") };
     assert_eq!(kimi.api_key.as_ref().map(Secret::reveal), Some("12345"));
     assert_eq!((vllm.models.as_slice(), &vllm.api_key), (["one".to_owned()].as_slice(), &None));
@@ -80,7 +83,7 @@ fn variables_win_over_the_file_and_are_remembered() {
 fn exais_own_name_for_the_database_wins() {
     let variables =
         [("DATABASE_URL", "postgres://other/app"), ("EXAI_STORAGE__URL", "sqlite:///tmp/exai.db")];
-    assert_eq!(load("", &variables).unwrap().storage.url.as_str(), "sqlite:///tmp/exai.db");
+    assert_eq!(load("", &variables).unwrap().storage.url, Url::sqlite("/tmp/exai.db"));
 }
 
 #[test]
@@ -118,7 +121,14 @@ fn bad_files_are_refused_by_line_key_and_fix() {
         ),
         ("[listen]\ntrusted_proxies = [\"proxy\"]\n", "line 2: `listen.trusted_proxies`"),
         ("[log]\nformat = \"xml\"\n", "line 2: `log.format`: unknown value; fix: use `text` or `json`"),
-        ("[storage]\nurl = \"mysql://db\"\n", "line 2: `storage.url`: neither SQLite nor Postgres"),
+        (
+            "[storage]\ndurability = \"none\"\n",
+            "line 2: `storage.durability`: unknown value; fix: use `power` or `process`",
+        ),
+        (
+            "[storage]\nurl = \"mysql://db\"\n",
+            "line 2: `storage.url`: the storage url must start with sqlite://",
+        ),
         ("[limits\nglobal = 3\n", "exai.toml line 1 column"),
         (
             "[providers.mine]\nmodels = [\"m\"]\n",
@@ -165,11 +175,11 @@ fn bad_variables_are_refused_by_name_key_and_fix() {
         (("EXAI_LOG", "debug"), "such as EXAI_LOG__KEY"),
         (
             ("DATABASE_URL", "mysql://db/app"),
-            "environment variable DATABASE_URL: `storage.url`: neither SQLite nor Postgres",
+            "environment variable DATABASE_URL: `storage.url`: the storage url must start with sqlite://",
         ),
         (
             ("MOONSHOT_API_KEY", "two words"),
-            "`providers.kimi.api_key_env`: the key is empty or has characters",
+            "MOONSHOT_API_KEY: `providers.kimi.api_key`: the key is empty or has characters",
         ),
     ];
     for (variable, words) in table {

@@ -1,0 +1,88 @@
+//! A configuration that cannot be meant refuses to start, with exit code 2 and a message that names the place, the key and the fix.
+
+#[path = "support/exai.rs"]
+mod exai;
+
+use exai::Home;
+
+#[test]
+fn bad_files_refuse_to_start() {
+    let table = [
+        (
+            "[limits]\nglobl = 3\n",
+            "error: exai.toml line 2: `limits.globl`: unknown key; fix: remove it, or use `global`",
+        ),
+        (
+            "[limits]\nglobal = 0\n",
+            "error: exai.toml line 2: `limits.global`: 0 is out of range; fix: give a number from 1",
+        ),
+        ("[listen]\nmcp = \"8079\"\n", "error: exai.toml line 2: `listen.mcp`: not an address with a port"),
+        ("[log\n", "error: exai.toml line 1 column"),
+        (
+            "[providers.mine]\napi_key = \"k\"\n",
+            "error: exai.toml line 1: `providers.mine.base_url`: missing",
+        ),
+        ("[cache]\nredis_url = \"redis://x\"\n", "error: exai.toml line 1: `cache`: unknown key"),
+    ];
+    for (text, words) in table {
+        let home = Home::new();
+        home.write_config(text);
+        for command in [
+            &["serve"][..],
+            &["demo", "--once"],
+            &["token"],
+            &["health"],
+            &["migrate"],
+            &["ask", "x"],
+            &["status"],
+        ] {
+            let ran = home.run(command);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{text} {command:?} {ran:?}");
+            assert!(ran.stderr.starts_with(words), "{text} {command:?} {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn bad_variables_refuse_to_start() {
+    let table = [
+        (
+            "EXAI_LIMITS__GLOBL",
+            "3",
+            "error: environment variable EXAI_LIMITS__GLOBL: `limits.globl`: unknown key",
+        ),
+        (
+            "EXAI_LIMITS__DEADLINE_S",
+            "1h",
+            "error: environment variable EXAI_LIMITS__DEADLINE_S: `limits.deadline_s`: a value of the wrong kind",
+        ),
+        (
+            "EXAI_LIMITS_GLOBAL",
+            "3",
+            "error: environment variable EXAI_LIMITS_GLOBAL: `limits`: two underscores",
+        ),
+        ("DATABASE_URL", "mysql://u:hunter2@db/x", "error: environment variable DATABASE_URL: `storage.url`"),
+        ("EXAI_CONFIG", "/nowhere/exai.toml", "error: /nowhere/exai.toml: cannot be read"),
+        (
+            "MOONSHOT_API_KEY",
+            "hunter2 hunter2",
+            "error: environment variable MOONSHOT_API_KEY: `providers.kimi.api_key`",
+        ),
+    ];
+    for (name, value, words) in table {
+        let mut home = Home::new();
+        home.set(name, value);
+        let ran = home.run(&["serve"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{name} {ran:?}");
+        assert!(ran.stderr.starts_with(words) && !ran.stderr.contains("hunter2"), "{name} {ran:?}");
+    }
+}
+
+#[test]
+fn without_a_home_the_message_says_what_to_set() {
+    let mut command = Home::new().command(&["serve"]);
+    command.env_remove("HOME").current_dir("/");
+    let ran = exai::Ran::of(command);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("set storage.url (EXAI_STORAGE__URL), or set HOME"), "{ran:?}");
+}
