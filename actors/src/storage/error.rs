@@ -112,7 +112,9 @@ impl Refusal {
                 | Kind::CheckViolation
                 | Kind::RestrictViolation
                 | Kind::ExclusionViolation => Blame::Row,
-                Kind::UnableToSendCommand | Kind::ClosedConnection | Kind::ReadOnlyTransaction => Blame::Database,
+                Kind::UnableToSendCommand | Kind::ClosedConnection | Kind::ReadOnlyTransaction => {
+                    Blame::Database
+                }
                 _ if DATABASE_IS_ILL.iter().any(|words| info.message().contains(words)) => Blame::Database,
                 _ => Blame::Unclear,
             },
@@ -125,8 +127,12 @@ impl Refusal {
     pub(crate) fn is_lost_connection(&self) -> bool {
         use diesel::result::{DatabaseErrorKind as Kind, Error};
         match self {
-            Self::Database(Error::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _)) => true,
-            Self::Database(Error::DatabaseError(_, info)) => info.message().contains("terminating connection"),
+            Self::Database(Error::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _)) => {
+                true
+            }
+            Self::Database(Error::DatabaseError(_, info)) => {
+                info.message().contains("terminating connection")
+            }
             Self::Missing(_) | Self::TimedOut | Self::Database(_) => false,
         }
     }

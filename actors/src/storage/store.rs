@@ -125,7 +125,11 @@ impl Store {
     }
 
     /// Loads a call of this principal.
-    pub async fn load_call(&self, principal: &Principal, call: CallId) -> Result<Option<StoredCall>, StorageError> {
+    pub async fn load_call(
+        &self,
+        principal: &Principal,
+        call: CallId,
+    ) -> Result<Option<StoredCall>, StorageError> {
         let principal = principal.clone();
         read!(self, call(principal, call))
     }
@@ -192,8 +196,9 @@ fn no_connection(error: PoolError) -> StorageError {
         PoolError::Backend(diesel_async::pooled_connection::PoolError::QueryError(source)) => {
             StorageError::Query { operation: "answer when its connection was taken up", source }
         }
-        PoolError::Timeout(_) | PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-            StorageError::Closed
-        }
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => StorageError::Closed,
     }
 }

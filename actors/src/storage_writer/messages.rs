@@ -147,7 +147,12 @@ impl Record {
                 optional(ended.result.as_ref().map(|text| text.len()))
                     + optional(ended.receipt.as_ref().map(String::len))
                     + optional(ended.error.as_ref().map(String::len))
-                    + optional(ended.exchange.as_ref().map(|exchange| exchange.question.len() + exchange.answer.len()))
+                    + optional(
+                        ended
+                            .exchange
+                            .as_ref()
+                            .map(|exchange| exchange.question.len() + exchange.answer.len()),
+                    )
             }
             Self::CallOpened(..)
             | Self::AttemptOpened(_)

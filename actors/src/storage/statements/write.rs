@@ -103,9 +103,8 @@ async fn insert_attempt(conn: &mut Conn<'_>, attempt: &NewAttempt) -> QueryResul
 async fn attempt_opened(conn: &mut Conn<'_>, attempt: &NewAttempt) -> Result<Written, Refusal> {
     // A call that does not stand is refused here, by the foreign key.
     insert_attempt(conn, attempt).await?;
-    let waiting = calls::table
-        .find(attempt.call.to_string())
-        .filter(calls::state.eq(CallState::Accepted.as_str()));
+    let waiting =
+        calls::table.find(attempt.call.to_string()).filter(calls::state.eq(CallState::Accepted.as_str()));
     diesel::update(waiting)
         .set((
             calls::state.eq(CallState::Dispatched.as_str()),
