@@ -215,6 +215,8 @@ fn make_folder(file: &Path) -> Result<(), MigrateError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -227,6 +229,47 @@ mod tests {
             tables(POSTGRES),
             "differ only with a reason, and then compare the columns here"
         );
+    }
+
+    /// `table.column type`, each on a line of its own, from the migrations and from diesel's schema alike.
+    #[test]
+    fn the_schema_says_what_the_migrations_say() {
+        let mut migrated = BTreeSet::new();
+        let mut table = "";
+        for line in SQLITE.iter().flat_map(|migration| migration.sql.lines()) {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some("CREATE"), Some("TABLE"), Some(name)) => table = name,
+                (Some(column), Some(kind), _) if line.starts_with("    ") => {
+                    let diesel = match kind.trim_end_matches(',') {
+                        "TEXT" => "Text",
+                        "INTEGER" => "Integer",
+                        "BIGINT" => "BigInt",
+                        "DOUBLE" => "Double",
+                        _ => continue,
+                    };
+                    let required = line.contains("NOT NULL");
+                    let kind = if required { diesel.to_owned() } else { format!("Nullable<{diesel}>") };
+                    migrated.insert(format!("{table}.{column} {kind}"));
+                }
+                _ => {}
+            }
+        }
+        let mut declared = BTreeSet::new();
+        for line in include_str!("schema.rs").lines() {
+            match line.trim_end_matches(',').split_once(" -> ") {
+                Some((column, kind)) if line.starts_with("        ") => {
+                    declared.insert(format!("{table}.{} {kind}", column.trim()));
+                }
+                _ => {
+                    if let Some((name, _)) = line.trim().split_once(" (") {
+                        table = name;
+                    }
+                }
+            }
+        }
+        assert!(migrated.len() > 100);
+        assert_eq!(migrated, declared);
     }
 
     #[test]

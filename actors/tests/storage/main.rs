@@ -1,7 +1,9 @@
 //! The storage on real databases: SQLite files here, a private Postgres where `tests/run` starts one.
 
 mod cases;
+mod outages;
 mod records;
+mod tls;
 mod world;
 
 /// Runs each case on both databases.

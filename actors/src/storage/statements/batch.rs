@@ -88,7 +88,8 @@ async fn ping(conn: &mut Conn<'_>) -> Result<(), Refusal> {
 
 /// A write that is surely in order: whether it commits says whether the database takes writes.
 async fn probe(conn: &mut Conn<'_>, begin: &str) -> Result<(), Refusal> {
-    transaction(conn, begin, async |conn: &mut Conn<'_>| Ok(write::probe(conn, clock::utc_now().0).await?)).await
+    transaction(conn, begin, async |conn: &mut Conn<'_>| Ok(write::probe(conn, clock::utc_now().0).await?))
+        .await
 }
 
 async fn transaction<T>(

@@ -32,7 +32,12 @@ pub(crate) async fn applied(conn: &mut Conn<'_>) -> diesel::QueryResult<Vec<Appl
 }
 
 /// Notes a migration as applied.
-pub(crate) async fn note(conn: &mut Conn<'_>, name: &str, checksum: &str, at: i64) -> diesel::QueryResult<()> {
+pub(crate) async fn note(
+    conn: &mut Conn<'_>,
+    name: &str,
+    checksum: &str,
+    at: i64,
+) -> diesel::QueryResult<()> {
     diesel::sql_query("INSERT INTO schema_migrations (name, checksum, applied_at) VALUES ($1, $2, $3)")
         .bind::<Text, _>(name)
         .bind::<Text, _>(checksum)
