@@ -3,7 +3,6 @@
 mod cli;
 mod config;
 mod logs;
-#[cfg_attr(not(test), expect(dead_code, reason = "the door of the MCP clients comes with the wiring"))]
 mod mcp;
 mod routes;
 mod security;

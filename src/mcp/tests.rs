@@ -20,6 +20,8 @@ use super::connections::Connections;
 use super::edge::Limits;
 use super::socket::{self, Door, Hooks, session_settings};
 
+#[cfg(feature = "faults")]
+mod autobahn;
 mod envelope;
 mod frames;
 mod gaps;
@@ -86,11 +88,8 @@ impl Default for Setup {
 
 impl Setup {
     async fn start(self) -> io::Result<Server> {
-        let hold = if self.alone {
-            Hold::Alone(QUIET.write().await)
-        } else {
-            Hold::Shared(QUIET.read().await)
-        };
+        let hold =
+            if self.alone { Hold::Alone(QUIET.write().await) } else { Hold::Shared(QUIET.read().await) };
         let seen = Arc::new(Seen::default());
         let (opened, closed) = (Arc::clone(&seen), Arc::clone(&seen));
         let leaving = CancellationToken::new();
@@ -126,6 +125,7 @@ impl Setup {
 }
 
 /// Lets everyone in who has not the wrong token.
+#[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn check(request: &HttpRequest) -> Result<Principal, HttpResponse> {
     match request.headers().get("authorization") {
         Some(token) if token != "Bearer right" => Err(HttpResponse::Unauthorized().finish()),
