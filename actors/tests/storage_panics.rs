@@ -1,5 +1,6 @@
 //! What a panic of the writer costs. A binary of its own: a planted panic strikes whoever comes first in the process.
 #![cfg(feature = "faults")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "shared with the tests of the storage, which use all of it")]
 #[path = "storage/records.rs"]

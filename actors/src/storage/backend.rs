@@ -2,7 +2,6 @@
 //! that includes it. A function generic over diesel's backends would need a page of bounds for each query.
 
 use std::error::Error;
-use std::marker::PhantomData;
 
 use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
@@ -10,16 +9,14 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 
 /// Runs SQLite's work at once, on the calling thread, which must be one that may block: then a batch is one blocking task instead
 /// of one per statement, and its futures are ready at the first poll.
-///
-/// The lifetime means nothing here; it lets `Conn<'_>` be written for both databases, one of which is a reference.
 #[derive(Debug)]
-pub(crate) struct Inline<'a>(PhantomData<&'a ()>);
+pub(crate) struct Inline;
 
-impl SpawnBlocking for Inline<'_> {
-    fn spawn_blocking<'f, R>(
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<'a, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
-    ) -> BoxFuture<'f, Result<R, Box<dyn Error + Send + Sync + 'static>>>
+    ) -> BoxFuture<'a, Result<R, Box<dyn Error + Send + Sync + 'static>>>
     where
         R: Send + 'static,
     {
@@ -27,12 +24,21 @@ impl SpawnBlocking for Inline<'_> {
     }
 
     fn get_runtime() -> Self {
-        Self(PhantomData)
+        Self
     }
 }
 
 /// SQLite on a thread that may block.
-pub(crate) type InlineSqlite<'a> = SyncConnectionWrapper<SqliteConnection, Inline<'a>>;
+pub(crate) type InlineSqlite = SyncConnectionWrapper<SqliteConnection, Inline>;
+
+/// Lets the statements say `Conn<'_>` for both: on Postgres it is a reference, on SQLite the lifetime means nothing.
+pub(crate) trait Family {
+    type Conn<'a>;
+}
+
+impl Family for Inline {
+    type Conn<'a> = InlineSqlite;
+}
 
 /// The statements on SQLite.
 #[expect(clippy::duplicate_mod, reason = "one text for two databases; see the head of this file")]
@@ -41,7 +47,7 @@ pub(crate) mod sqlite {
     use crate::storage::error::Refusal;
     use crate::storage_writer::messages::{Record, Written};
 
-    type Conn<'a> = super::InlineSqlite<'a>;
+    type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;

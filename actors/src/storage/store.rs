@@ -34,7 +34,7 @@ pub struct Store {
 
 #[derive(Clone)]
 enum DatabasePool {
-    Sqlite(Pool<InlineSqlite<'static>>),
+    Sqlite(Pool<InlineSqlite>),
     Postgres(Pool<AsyncPgConnection>),
 }
 
@@ -52,17 +52,17 @@ macro_rules! read {
                         Ok(None) | Err(_) => Err(StorageError::Closed),
                     }
                 };
-                $store.bounded(read).await
+                $store.bounded(read.boxed()).await
             }
             DatabasePool::Postgres(pool) => {
                 let read = async {
                     let mut lease = Lease(Some(pool.get().await.map_err(no_connection)?));
                     let Some(conn) = lease.0.as_mut() else { return Err(StorageError::Closed) };
-                    let outcome = postgres::read::$read(&mut &**conn, $($argument),*).await;
+                    let outcome = postgres::read::$read(&mut &**conn, $($argument),*).boxed().await;
                     lease.give_back();
                     outcome
                 };
-                $store.bounded(read).await
+                $store.bounded(read.boxed()).await
             }
         }
     };
@@ -200,5 +200,23 @@ fn no_connection(error: PoolError) -> StorageError {
         | PoolError::Closed
         | PoolError::NoRuntimeSpecified
         | PoolError::PostCreateHook(_) => StorageError::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+
+    #[tokio::test]
+    async fn a_read_may_be_awaited_on_any_thread() {
+        let url = Url::sqlite("/nowhere/at/all.db");
+        let store = Store::open(&url, 1, Durability::Power, HealthBoard::default()).unwrap();
+        let read = send(store.load_thread(&Principal::from("ann"), ConversationId::mint(), 1)).await;
+        assert!(matches!(read, Err(StorageError::Connect(_))));
+        assert_eq!(store.board.get(READS_COMPONENT).map(|reads| reads.status), Some(Status::Down));
     }
 }

@@ -142,7 +142,7 @@ impl Link {
 
 /// An open SQLite file.
 struct SqliteFile {
-    conn: InlineSqlite<'static>,
+    conn: InlineSqlite,
     /// A file that was replaced would take our writes and keep them from everyone.
     identity: (u64, u64),
 }

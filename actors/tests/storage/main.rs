@@ -1,4 +1,5 @@
 //! The storage on real databases: SQLite files here, a private Postgres where `tests/run` starts one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
 mod outages;

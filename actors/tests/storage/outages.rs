@@ -75,7 +75,7 @@ async fn a_file_that_is_gone_is_unavailable_and_not_made_anew() {
 async fn a_full_database_is_unavailable_and_recovers() {
     let world = World::new(Db::sqlite().await);
     world.done(opened(CallId::mint())).await;
-    // SQLite's own limit stands in for the disk's: the trigger is what refuses every write, whatever it is.
+    // A trigger that says what SQLite says on a full disk stands in for one.
     let full = "CREATE TRIGGER full_1 BEFORE INSERT ON calls BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END;
         CREATE TRIGGER full_2 BEFORE UPDATE ON storage_probe BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END;";
     world.db.execute(full).await;

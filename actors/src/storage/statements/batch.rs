@@ -106,22 +106,11 @@ async fn transaction<T>(
         if let Err(refusal) = outcome {
             // Where not even this works, the connection is of no use and whoever owns it must hear that.
             return Err(match write::rollback(conn).await {
-                Ok(()) => refusal,
-                Err(broken) if refusal.blame() != Blame::Database => lost(broken),
-                Err(_) => refusal,
+                Err(_) if refusal.blame() != Blame::Database => Refusal::LostConnection,
+                Ok(()) | Err(_) => refusal,
             });
         }
         outcome
     };
     tokio::time::timeout(OPERATION_WITHIN, work).await.unwrap_or(Err(Refusal::TimedOut))
-}
-
-fn lost(error: diesel::result::Error) -> Refusal {
-    use diesel::result::{DatabaseErrorKind, Error};
-    match error {
-        Error::DatabaseError(_, info) => {
-            Refusal::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info))
-        }
-        other => Refusal::Database(other),
-    }
 }
