@@ -4,10 +4,10 @@
 mod answers;
 mod call;
 pub(crate) mod client;
-mod connections;
+pub(crate) mod connections;
 #[cfg(feature = "faults")]
 pub(crate) mod echo;
-mod edge;
+pub(crate) mod edge;
 mod envelope;
 mod handler;
 mod progress;

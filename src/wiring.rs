@@ -1,21 +1,46 @@
-//! STAND-IN, to be replaced: the seam between the command line and the system. It opens both doors with the real gate and the real
-//! health routes, and has nothing behind them.
+//! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+mod error;
+#[cfg(feature = "faults")]
+mod faults;
+mod outside;
+mod providers;
+
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix::Addr;
+use actix_rt::{Arbiter, System};
 use exai_actors::clock;
+use exai_actors::dispatcher::admission::Limits;
+use exai_actors::dispatcher::messages::Drain;
+use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::health::{HealthBoard, Status};
+use exai_actors::mail;
+use exai_actors::metrics::Metrics;
+use exai_actors::storage::{self, Store};
+use exai_actors::storage_writer::{self, StorageWriter};
+use exai_actors::supervised::Death;
+use exai_actors::tools::{About, Parts, Toolbox};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::routes::{self, Door};
-use crate::security::{Gate, Token, TokenError};
+use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
+
+pub(crate) use error::StartError;
+use outside::{Outside, Sockets};
+
+/// The exit code of a process that gave itself up, so that whoever runs it starts it again (sysexits, `EX_SOFTWARE`).
+const GAVE_UP: u8 = 70;
+/// How long an actor may take beyond what it was asked to wait for.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the last writes may take.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A daemon that takes calls.
 pub(crate) struct Running {
@@ -26,7 +51,7 @@ pub(crate) struct Running {
     /// What opens both.
     pub(crate) token: Token,
     stop: CancellationToken,
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<ExitCode>,
 }
 
 /// Ends a daemon from another thread, as SIGTERM would.
@@ -40,46 +65,39 @@ impl Stopper {
     }
 }
 
-/// Why the daemon did not start.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// A port is taken, or not ours to take.
-    #[error("cannot listen on {address}; stop what listens there, or set {key} to another address")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The key that sets it.
-        key: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no token.
-    #[error("the token cannot be had")]
-    Token(#[from] TokenError),
-    /// A thread or a runtime could not be had.
-    #[error("a thread could not be started")]
-    Thread(#[source] io::Error),
-}
-
-/// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system.
+/// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system: the database is
+/// migrated first, and its migrations block too.
 pub(crate) fn start(config: Config) -> Result<Running, StartError> {
-    stand_in_for_its_readers(&config);
     let token = Token::of(&config)?;
-    let mcp = bind(config.listen.mcp, "listen.mcp (EXAI_LISTEN__MCP)")?;
-    let dashboard = bind(config.listen.dashboard, "listen.dashboard (EXAI_LISTEN__DASHBOARD)")?;
-    let bound = [&mcp, &dashboard].map(|listener| listener.local_addr().map_err(StartError::Thread));
-    let [mcp_address, dashboard_address] = bound;
-    let (mcp_address, dashboard_address) = (mcp_address?, dashboard_address?);
-    let gate = Gate::new(&config.listen, &[mcp_address, dashboard_address], &token);
+    let sockets = Sockets::bind(&config.listen)?;
+    let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
+    storage::migrate(&config.storage.url)?;
+    let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name("exai".to_owned())
-        .spawn(move || actix_rt::System::new().block_on(serve(mcp, dashboard, gate, stopped, up)));
-    let thread = thread.map_err(StartError::Thread)?;
-    is_up.recv().map_err(|_| StartError::Thread(io::Error::other("it ended at once")))?;
-    Ok(Running { mcp: mcp_address, dashboard: dashboard_address, token, stop, thread })
+    let live = move || {
+        System::new().block_on(async move {
+            match Inside::start(config, sockets, gate).await {
+                Ok(inside) => {
+                    // Nobody waiting is nobody to tell.
+                    let _ = up.send(Ok(()));
+                    inside.until_stopped(stopped).await
+                }
+                Err(error) => {
+                    let _ = up.send(Err(error));
+                    ExitCode::FAILURE
+                }
+            }
+        })
+    };
+    let thread =
+        std::thread::Builder::new().name("exai".to_owned()).spawn(live).map_err(StartError::Thread)?;
+    match is_up.recv() {
+        Ok(Ok(())) => Ok(Running { mcp, dashboard, token, stop, thread }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(StartError::Panicked),
+    }
 }
 
 impl Running {
@@ -90,63 +108,152 @@ impl Running {
 
     /// Waits for SIGTERM, Ctrl-C or a stopper, drains, and says how it went.
     pub(crate) fn wait(self) -> ExitCode {
-        match self.thread.join() {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            Ok(Err(_)) | Err(_) => ExitCode::FAILURE,
+        self.thread.join().unwrap_or(ExitCode::from(GAVE_UP))
+    }
+}
+
+/// Everything that runs, in the order in which it was started.
+struct Inside {
+    drain_within: Duration,
+    board: HealthBoard,
+    gave_up: CancellationToken,
+    ends: EndRequests,
+    arbiters: [Arbiter; 2],
+    writer: Addr<StorageWriter>,
+    dispatcher: Addr<Dispatcher>,
+    outside: Outside,
+}
+
+impl Inside {
+    async fn start(config: Config, sockets: Sockets, gate: Gate) -> Result<Self, StartError> {
+        let ends = EndRequests::listen().map_err(StartError::Signals)?;
+        let board = HealthBoard::default();
+        let gave_up = CancellationToken::new();
+        let (core, stored) = (Arbiter::new(), Arbiter::new());
+        let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
+
+        let (url, durability) = (config.storage.url.clone(), config.storage.durability);
+        let store = Store::open(&url, config.storage.pool_size, durability, board.clone())?;
+        let writer = storage_writer::start(
+            storage_writer::Wiring {
+                arbiter: &stored.handle(),
+                url,
+                durability,
+                board: board.clone(),
+                facts: watch::channel(Default::default()).0,
+                limits: Default::default(),
+            },
+            deaths.clone().of("storage_writer", true),
+        );
+        let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
+        let catalogue = Arc::new(providers::catalogue(&config)?);
+        let default_model = providers::default_model(&config, &catalogue)?;
+        let links = providers::start(&config, &core.handle(), &board, &deaths)?;
+        let setup = Setup {
+            catalogue: Arc::clone(&catalogue),
+            default_model: default_model.clone(),
+            limits: limits(&config),
+            queue_wait: config.limits.queue_wait,
+            deadline: config.limits.deadline,
+            replica: std::process::id().to_string(),
+            store: store.clone(),
+            writer: writer.clone(),
+            metrics: metrics.clone(),
+            providers: links,
+        };
+        let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
+        board.set("dispatcher", Status::Ok, "", clock::utc_now());
+        let left_out = config.left_out.iter().map(|out| (out.name.clone(), out.reason.clone())).collect();
+        let started = clock::now();
+        let about = About {
+            version: env!("CARGO_PKG_VERSION"),
+            started,
+            catalogue,
+            default_model,
+            left_out,
+            board: board.clone(),
+        };
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics: metrics.clone(), store, about };
+        let inner = outside::Inner { gate, board: board.clone(), started, metrics, writer: writer.clone() };
+        let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
+        let drain_within = config.limits.drain;
+        Ok(Self { drain_within, board, gave_up, ends, arbiters: [core, stored], writer, dispatcher, outside })
+    }
+
+    /// Serves until it is told to stop, or an actor that nothing works without has died for good.
+    async fn until_stopped(mut self, stop: CancellationToken) -> ExitCode {
+        let told = tokio::select! {
+            () = self.ends.next() => true,
+            () = stop.cancelled() => true,
+            () = self.gave_up.cancelled() => false,
+        };
+        if !told {
+            log::error!("an actor that nothing works without died too often; the process ends");
+            return ExitCode::from(GAVE_UP);
+        }
+        let Self { drain_within, board, mut ends, arbiters, writer, dispatcher, outside, .. } = self;
+        log::info!(within_s = drain_within.as_secs(); "draining");
+        board.set("dispatcher", Status::Down, "draining: the server is shutting down", clock::utc_now());
+        tokio::select! {
+            () = drain(drain_within, outside, dispatcher, writer) => {}
+            () = ends.next() => log::warn!("told to stop once more; running calls are left as they are"),
+        }
+        for arbiter in arbiters {
+            arbiter.stop();
+        }
+        ExitCode::SUCCESS
+    }
+}
+
+/// Top down: nothing new, then what runs, then the sockets, then what is still to be written.
+async fn drain(
+    within: Duration,
+    outside: Outside,
+    dispatcher: Addr<Dispatcher>,
+    writer: Addr<StorageWriter>,
+) {
+    match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
+        Ok(0) => {}
+        Ok(left) => log::warn!(calls = left; "calls were still running at the end of the drain"),
+        Err(error) => log::error!("the dispatcher could not be drained: {error}"),
+    }
+    outside.close().await;
+    if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
+        log::error!("the last writes were not confirmed: {error}");
+    }
+    log::info!("stopped");
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        global: config.limits.global,
+        per_session: config.limits.per_session,
+        per_conversation: config.limits.per_conversation,
+        per_provider: config.providers.iter().map(|one| (one.name.clone(), one.max_in_flight)).collect(),
+    }
+}
+
+/// What the death of an actor means for the process.
+#[derive(Clone)]
+struct Deaths {
+    board: HealthBoard,
+    gave_up: CancellationToken,
+}
+
+impl Deaths {
+    /// Notes the deaths of `actor`; where it is `vital`, too many of them end the process.
+    fn of(self, actor: &'static str, vital: bool) -> impl Fn(Death) + Send + 'static {
+        move |death| self.note(actor, vital, death)
+    }
+
+    fn note(&self, actor: &'static str, vital: bool, death: Death) {
+        match death {
+            Death::Restarted => log::warn!(actor = actor; "an actor was restarted after a panic"),
+            Death::GaveUp if vital => {
+                self.board.set(actor, Status::Down, "died too often", clock::utc_now());
+                self.gave_up.cancel();
+            }
+            Death::GaveUp => self.board.set(actor, Status::Degraded, "died too often", clock::utc_now()),
         }
     }
-}
-
-/// Reads what only the real wiring reads, so that nothing counts as dead until it is there.
-fn stand_in_for_its_readers(config: &Config) {
-    let Config { storage, limits, models, .. } = config;
-    let _ = (&storage.durability, &storage.pool_size, &models.default);
-    let _ =
-        (&limits.global, &limits.per_session, &limits.per_conversation, &limits.queue_wait, &limits.deadline);
-    let _ = (&limits.connections, &limits.connections_per_ip, &limits.message_bytes, &limits.drain);
-    let _ = (&limits.requests_per_second, &limits.burst, &config.listen.trusted_proxies);
-    for provider in &config.providers {
-        let _ = (&provider.dialect, &provider.api_key, &provider.models, &provider.max_in_flight);
-        let _ = (&provider.first_byte_timeout, &provider.idle_timeout);
-    }
-}
-
-fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source })
-}
-
-async fn serve(
-    mcp: TcpListener,
-    dashboard: TcpListener,
-    gate: Gate,
-    stop: CancellationToken,
-    up: mpsc::Sender<()>,
-) -> io::Result<()> {
-    let health = HealthBoard::default();
-    health.set("storage", Status::Ok, "there is none in the stand-in", clock::utc_now());
-    let door = Door { gate: gate.clone(), health, started: clock::now() };
-    let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())));
-    let people = people.workers(1).disable_signals().listen(dashboard)?.run();
-    let clients = HttpServer::new(move || {
-        let gate = gate.clone();
-        App::new().default_service(web::to(move |request: actix_web::HttpRequest| {
-            let checked = gate.check(&request);
-            async move { checked.map(|_| HttpResponse::NotImplemented().finish()) }
-        }))
-    });
-    let clients = clients.workers(1).disable_signals().listen(mcp)?.run();
-    let handles = [people.handle(), clients.handle()];
-    actix_rt::spawn(people);
-    actix_rt::spawn(clients);
-    let mut ends = EndRequests::listen()?;
-    // Nobody waiting is nobody to tell.
-    let _ = up.send(());
-    tokio::select! {
-        () = ends.next() => {}
-        () = stop.cancelled() => {}
-    }
-    for handle in handles {
-        handle.stop(true).await;
-    }
-    Ok(())
 }

@@ -7,5 +7,5 @@ mod committer;
 mod link;
 pub mod messages;
 
-pub use actor::{StorageWriter, Wiring, start, write};
+pub use actor::{StorageWriter, Wiring, flush, start, write};
 pub use committer::COMPONENT;

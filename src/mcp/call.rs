@@ -7,7 +7,7 @@ use exai_actors::clock;
 use exai_actors::dispatcher::messages::{Attached, Caller};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::IdempotencyKey;
-use exai_actors::tools::{Started, ToolAnswer};
+use exai_actors::tools::Started;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProgressToken, RequestMetaObject,
 };
@@ -56,8 +56,9 @@ impl Handler {
         let arguments = request.arguments.unwrap_or_default();
         // Not raced against the cancel: a call that was started and then forgotten could not be cancelled.
         match self.toolbox.start(caller.clone(), &request.name, arguments).await {
-            Ok(Started::Answered(answer)) => answers::answered(answer),
-            Ok(Started::Running(attached)) => self.follow(attached, &caller, &client).await,
+            Ok(Started::Answered(answer)) => answers::answered(*answer),
+            Ok(Started::Running(attached)) => self.follow(attached, &client, Some(&caller)).await,
+            Ok(Started::Watching(attached)) => self.follow(attached, &client, None).await,
             Err(error) => answers::failed(&error),
         }
     }
@@ -67,8 +68,9 @@ impl Handler {
         Ok(Caller { principal: self.principal.clone(), session: self.session, idempotency_key })
     }
 
-    /// Stays with a running call until it is answered or its client has had enough.
-    async fn follow(&self, attached: Attached, caller: &Caller, client: &Client) -> CallToolResult {
+    /// Stays with a running call until it is answered or its client has had enough. Where the call is its `owner`'s, a cancel ends
+    /// the call; otherwise it ends the looking on alone.
+    async fn follow(&self, attached: Attached, client: &Client, owner: Option<&Caller>) -> CallToolResult {
         let call = attached.call;
         let mut answering = attached.clone();
         let answer = tokio::select! {
@@ -76,7 +78,7 @@ impl Handler {
             answer = answering.answered() => answer,
             () = client.cancelled.cancelled() => {
                 // A client that is gone did not cancel: the answer is paid for, and waits for whoever asks again.
-                if !self.gone.is_cancelled() {
+                if let Some(caller) = owner.filter(|_| !self.gone.is_cancelled()) {
                     self.toolbox.cancel(caller, call);
                 }
                 return answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call));
@@ -84,11 +86,7 @@ impl Handler {
             never = client.tell(attached) => match never {},
         };
         match &*answer {
-            Ok(finished) => answers::answered(ToolAnswer {
-                text: finished.text.to_string(),
-                receipt: Some(finished.receipt.clone()),
-                structured: None,
-            }),
+            Ok(finished) => answers::answered(finished.clone().into()),
             Err(error) => answers::failed(error),
         }
     }

@@ -83,6 +83,17 @@ pub async fn write(writer: &Addr<StorageWriter>, record: Record) -> Result<Writt
     }
 }
 
+/// Waits until everything that was taken before is durable or has failed, at most `within`.
+pub async fn flush(writer: &Addr<StorageWriter>, within: Duration) -> Result<(), MailError> {
+    let (done, flushed) = oneshot::channel();
+    mail::tell(writer, Flush { done })?;
+    match tokio::time::timeout(within, flushed).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(MailError::Closed),
+        Err(_) => Err(MailError::TimedOut),
+    }
+}
+
 impl Actor for StorageWriter {
     type Context = Context<Self>;
 

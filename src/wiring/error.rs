@@ -1,0 +1,52 @@
+//! Why the daemon does not start. Each says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+
+use exai_actors::models::{BadCatalogue, UnknownModel};
+use exai_actors::provider::endpoint::EndpointError;
+use exai_actors::storage::{MigrateError, StorageError};
+
+use crate::security::TokenError;
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A port is taken, or not ours to take.
+    #[error("cannot listen on {address}; stop what listens there, or set {key} to another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The key that sets it.
+        key: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no token.
+    #[error("the token cannot be had")]
+    Token(#[from] TokenError),
+    /// The database is not as it must be.
+    #[error("the database cannot be brought up to date")]
+    Migrate(#[from] MigrateError),
+    /// The database cannot be read.
+    #[error("the database cannot be opened; look at storage.url (EXAI_STORAGE__URL)")]
+    Storage(#[from] StorageError),
+    /// A provider cannot be reached as configured.
+    #[error("a provider is not configured well")]
+    Provider(#[from] EndpointError),
+    /// The catalogue is broken.
+    #[error("the model catalogue cannot be read")]
+    Catalogue(#[from] BadCatalogue),
+    /// The default model is nobody's.
+    #[error("models.default (EXAI_MODELS__DEFAULT) names a model that no configured provider serves")]
+    DefaultModel(#[source] UnknownModel),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+    /// A thread or a runtime could not be had.
+    #[error("a thread could not be started")]
+    Thread(#[source] io::Error),
+    /// It panicked; the log says where.
+    #[error("the server panicked while it started; its log says where")]
+    Panicked,
+}

@@ -1,0 +1,179 @@
+//! The two servers: clients on one port, people and probes on the other. The last to start, the first to stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, ResponseError};
+use exai_actors::clock::Instant;
+use exai_actors::health::HealthBoard;
+use exai_actors::mail;
+use exai_actors::metrics::Metrics;
+use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
+use exai_actors::session::messages::Settings;
+use exai_actors::storage_writer::StorageWriter;
+use exai_actors::storage_writer::messages::{Record, Write};
+use exai_actors::tools::Toolbox;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::config::{Config, Listen};
+use crate::mcp::connections::Connections;
+use crate::mcp::edge::Limits;
+use crate::mcp::socket::{self, Hooks};
+use crate::routes;
+use crate::security::Gate;
+
+/// How long a peer may leave what it was sent unread before the kernel drops it.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long the sockets get to read their last messages, in seconds.
+const CLOSE_WITHIN_S: u64 = 2;
+
+/// Both ports, bound: what cannot be had is known before anything starts.
+pub(super) struct Sockets {
+    pub(super) mcp: SocketAddr,
+    pub(super) dashboard: SocketAddr,
+    listeners: [TcpListener; 2],
+}
+
+impl Sockets {
+    pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
+        let (clients, mcp) = bind(listen.mcp, "listen.mcp (EXAI_LISTEN__MCP)")?;
+        let (people, dashboard) = bind(listen.dashboard, "listen.dashboard (EXAI_LISTEN__DASHBOARD)")?;
+        Ok(Self { mcp, dashboard, listeners: [clients, people] })
+    }
+}
+
+fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|source| StartError::Listen { address, key, source })
+}
+
+/// What the servers need from the inside.
+pub(super) struct Inner {
+    pub(super) gate: Gate,
+    pub(super) board: HealthBoard,
+    pub(super) started: Instant,
+    pub(super) metrics: Addr<Metrics>,
+    pub(super) writer: Addr<StorageWriter>,
+}
+
+/// The running servers.
+pub(super) struct Outside {
+    leaving: CancellationToken,
+    connections: Connections,
+    handles: [ServerHandle; 2],
+}
+
+impl Outside {
+    /// Opens both doors.
+    pub(super) fn open(
+        sockets: Sockets,
+        config: &Config,
+        toolbox: Toolbox,
+        inner: Inner,
+    ) -> Result<Self, StartError> {
+        let [clients, people] = sockets.listeners;
+        let leaving = CancellationToken::new();
+        let limits = &config.limits;
+        let connections =
+            Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
+        let door =
+            routes::Door { gate: inner.gate.clone(), health: inner.board.clone(), started: inner.started };
+        let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
+            .workers(1)
+            .client_request_timeout(HEAD_WITHIN)
+            .shutdown_timeout(CLOSE_WITHIN_S)
+            .disable_signals()
+            .listen(people)
+            .map_err(StartError::Thread)?
+            .run();
+        let door = Arc::new(socket::Door {
+            check: checked_by(inner.gate),
+            toolbox,
+            connections: connections.clone(),
+            session: Settings { message_bytes_max: limits.message_bytes, ..socket::session_settings() },
+            limits: Limits {
+                requests_burst: limits.burst,
+                requests_per_second: f64::from(limits.requests_per_second),
+                ..Limits::default()
+            },
+            hooks: hooks(inner.metrics, inner.writer),
+            leaving: leaving.clone(),
+        });
+        let clients = HttpServer::new(move || {
+            let app = App::new().configure(socket::routes(Arc::clone(&door)));
+            #[cfg(feature = "faults")]
+            let app = app.configure(crate::mcp::echo::routes).configure(super::faults::routes);
+            app
+        })
+        .on_connect(socket::on_connect(USER_TIMEOUT))
+        .client_request_timeout(HEAD_WITHIN)
+        // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
+        .client_disconnect_timeout(Duration::ZERO)
+        .shutdown_timeout(CLOSE_WITHIN_S)
+        .disable_signals()
+        .listen(clients)
+        .map_err(StartError::Thread)?
+        .run();
+        let handles = [clients.handle(), people.handle()];
+        actix_rt::spawn(clients);
+        actix_rt::spawn(people);
+        Ok(Self { leaving, connections, handles })
+    }
+
+    /// Says Close 1001 to every socket that reads, and closes both ports.
+    pub(super) async fn close(self) {
+        self.leaving.cancel();
+        let [clients, people] = self.handles;
+        let all_gone = async {
+            while self.connections.total() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(CLOSE_WITHIN_S), all_gone).await.is_err() {
+            log::warn!(connections = self.connections.total(); "sockets that do not read are dropped");
+        }
+        clients.stop(false).await;
+        people.stop(false).await;
+    }
+}
+
+fn checked_by(gate: Gate) -> Arc<socket::Check> {
+    Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
+}
+
+/// Sessions go into the counters and into the journal; neither may hold a session up.
+fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
+    let (counted, written) = (metrics.clone(), writer.clone());
+    Hooks {
+        on_open: Arc::new(move |session| {
+            note(mail::tell(&counted, SessionOpened));
+            note(mail::tell(&written, unheard(Record::SessionOpened(session))));
+        }),
+        on_close: Arc::new(move |session| {
+            let messages_in = u64::try_from(session.messages_in).unwrap_or(0);
+            let messages_out = u64::try_from(session.messages_out).unwrap_or(0);
+            note(mail::tell(&metrics, SessionEnded { messages_in, messages_out }));
+            note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
+        }),
+    }
+}
+
+fn unheard(record: Record) -> Write {
+    Write { record, done: oneshot::channel().0 }
+}
+
+fn note(told: Result<(), mail::MailError>) {
+    if let Err(error) = told {
+        log::warn!("a session was not noted: {error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The configured providers: their models, and one supervisor for each.
+
+use std::collections::BTreeMap;
+
+use actix::ArbiterHandle;
+use exai_actors::dispatcher::ProviderLink;
+use exai_actors::health::HealthBoard;
+use exai_actors::ids::ProviderName;
+use exai_actors::models::{BadCatalogue, Catalogue};
+use exai_actors::provider::Timeouts;
+use exai_actors::provider::endpoint::{Endpoint, Key};
+use exai_actors::provider_supervisor::{self, ProviderConfig};
+
+use super::{Deaths, StartError};
+use crate::config::{Config, Provider};
+
+/// What `listmodels` calls the default of a server that has nobody to ask.
+const NO_MODEL: &str = "none";
+
+/// The models of the configured providers.
+pub(super) fn catalogue(config: &Config) -> Result<Catalogue, BadCatalogue> {
+    Catalogue::new(config.providers.iter().map(|one| (one.name.clone(), one.models.clone())))
+}
+
+/// The model of calls that name none: the configured one, else the first provider's own default.
+pub(super) fn default_model(config: &Config, catalogue: &Catalogue) -> Result<String, StartError> {
+    if let Some(name) = &config.models.default {
+        return match catalogue.resolve(name) {
+            Ok(model) => Ok(model.id.to_string()),
+            Err(unknown) => Err(StartError::DefaultModel(unknown)),
+        };
+    }
+    let first = config.providers.iter().find_map(|one| catalogue.default_of(&one.name));
+    Ok(first.map_or_else(|| NO_MODEL.to_owned(), |model| model.id.to_string()))
+}
+
+/// Starts a supervisor for each, and with it the provider.
+pub(super) fn start(
+    config: &Config,
+    arbiter: &ArbiterHandle,
+    board: &HealthBoard,
+    deaths: &Deaths,
+) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
+    config.providers.iter().map(|one| start_one(one, arbiter, board, deaths)).collect()
+}
+
+fn start_one(
+    provider: &Provider,
+    arbiter: &ArbiterHandle,
+    board: &HealthBoard,
+    deaths: &Deaths,
+) -> Result<(ProviderName, ProviderLink), StartError> {
+    let key = Key::new(provider.api_key.as_ref().map(|key| key.reveal()).unwrap_or_default());
+    let timeouts = Timeouts { first_byte: provider.first_byte_timeout, idle: provider.idle_timeout };
+    let base_url = provider.base_url.to_string();
+    let host = Endpoint::new(provider.name.clone(), &base_url, &key)?.host().to_owned();
+    let config = ProviderConfig {
+        name: provider.name.clone(),
+        dialect: provider.dialect,
+        base_url,
+        key,
+        models: provider.models.clone(),
+        timeouts,
+    };
+    let deaths = deaths.clone();
+    let on_death = move |actor, death| deaths.note(actor, false, death);
+    let supervisor = provider_supervisor::start(arbiter, &config, board.clone(), on_death)?;
+    Ok((provider.name.clone(), ProviderLink { supervisor, host }))
+}
