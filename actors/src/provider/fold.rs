@@ -7,7 +7,8 @@ use chunk::Chunk;
 
 use super::dialect::Dialect;
 use super::errors::{Cause, Said, classify_in_stream};
-use super::messages::{FailureClass, Finish, UpstreamPhase, UpstreamProgress, Usage};
+use super::messages::{FailureClass, Finish, UpstreamPhase, UpstreamProgress};
+use crate::models::Usage;
 use crate::clock::UtcMillis;
 
 /// Bytes that any answer may have, whatever its cap.
