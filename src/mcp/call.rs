@@ -68,7 +68,12 @@ impl Handler {
     }
 
     /// Stays with a running call until it is answered or its client has had enough.
-    async fn follow(&self, attached: Attached, caller: &Caller, client: &Client) -> CallToolResult {
+    pub(super) async fn follow(
+        &self,
+        attached: Attached,
+        caller: &Caller,
+        client: &Client,
+    ) -> CallToolResult {
         let call = attached.call;
         let mut answering = attached.clone();
         let answer = tokio::select! {

@@ -22,6 +22,7 @@ use super::socket::{self, Door, Hooks, session_settings};
 
 #[cfg(feature = "faults")]
 mod autobahn;
+mod calls;
 mod envelope;
 mod frames;
 mod gaps;
@@ -95,7 +96,7 @@ impl Setup {
         let leaving = CancellationToken::new();
         let door = Arc::new(Door {
             check: Arc::new(check),
-            toolbox: Toolbox {},
+            toolbox: toolbox(),
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
@@ -122,6 +123,11 @@ impl Setup {
         actix_web::rt::spawn(server);
         Ok(Server { address, seen, connections: self.connections, leaving, handle, _hold: hold })
     }
+}
+
+/// A toolbox with nothing behind it.
+fn toolbox() -> Toolbox {
+    Toolbox {}
 }
 
 /// Lets everyone in who has not the wrong token.
