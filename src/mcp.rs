@@ -6,13 +6,13 @@ mod call;
 pub(crate) mod client;
 mod connections;
 #[cfg(feature = "faults")]
-pub mod echo;
+pub(crate) mod echo;
 mod edge;
 mod envelope;
 mod handler;
 mod progress;
 mod rate;
-pub mod socket;
+pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -68,7 +68,12 @@ impl Handler {
     }
 
     /// Stays with a running call until it is answered or its client has had enough.
-    async fn follow(&self, attached: Attached, caller: &Caller, client: &Client) -> CallToolResult {
+    pub(super) async fn follow(
+        &self,
+        attached: Attached,
+        caller: &Caller,
+        client: &Client,
+    ) -> CallToolResult {
         let call = attached.call;
         let mut answering = attached.clone();
         let answer = tokio::select! {
@@ -143,7 +148,9 @@ mod tests {
             assert!(read_key(&good).is_ok(), "{good}");
         }
         let too_long = "k".repeat(KEY_CHARS_MAX + 1);
-        for bad in [json!(""), json!("a b"), json!("\u{e9}"), json!("a\n"), json!(7), json!(null), json!(too_long)] {
+        for bad in
+            [json!(""), json!("a b"), json!("\u{e9}"), json!("a\n"), json!(7), json!(null), json!(too_long)]
+        {
             assert_eq!(read_key(&bad).map_err(|error| error.kind), Err(ErrorKind::InvalidArguments), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 /// Counts connections; clones count together. It is locked for a few instructions, once when a connection opens and once when it
 /// ends: one count for all worker threads cannot belong to an actor of any of them, and a refusal must not wait for a mailbox.
 #[derive(Clone)]
-pub struct Connections {
+pub(crate) struct Connections {
     total_max: usize,
     per_ip_max: usize,
     exempt: Arc<[IpAddr]>,
@@ -40,18 +40,19 @@ pub(super) struct Place {
 impl Connections {
     /// At most `total_max` connections, at most `per_ip_max` from one address; loopback and the addresses in `exempt` (proxies)
     /// have no limit of their own.
-    pub fn new(total_max: usize, per_ip_max: usize, exempt: &[IpAddr]) -> Self {
+    pub(crate) fn new(total_max: usize, per_ip_max: usize, exempt: &[IpAddr]) -> Self {
         Self { total_max, per_ip_max, exempt: exempt.into(), open: Arc::default() }
     }
 
     /// Connections now.
-    pub fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.open.lock().total
     }
 
     /// Takes a place for a connection from `ip`.
     pub(super) fn enter(&self, ip: Option<IpAddr>) -> Result<Place, NoPlace> {
-        let counted = ip.map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback() && !self.exempt.contains(ip));
+        let counted =
+            ip.map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback() && !self.exempt.contains(ip));
         let mut open = self.open.lock();
         if open.total >= self.total_max {
             return Err(NoPlace::InAll);

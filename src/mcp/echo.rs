@@ -6,7 +6,7 @@ use exai_actors::session;
 use exai_actors::session::messages::{Binary, Settings};
 
 /// The route.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.route("/echo", web::get().to(echo));
 }
 

@@ -25,7 +25,7 @@ const CLIENT_CHARS_MAX: usize = 120;
 
 /// What one connection may do.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Requests at once.
     pub requests_burst: u32,
     /// Requests a second in the long run.
@@ -144,16 +144,14 @@ impl Edge {
                 }
                 self.live.remove(&response.id).is_some()
             }
-            JsonRpcMessage::Error(error) => {
-                error.id.as_ref().is_none_or(|id| self.live.remove(id).is_some())
+            JsonRpcMessage::Error(error) => error.id.as_ref().is_none_or(|id| self.live.remove(id).is_some()),
+            JsonRpcMessage::Notification(notification) => {
+                let ServerNotification::ProgressNotification(progress) = &notification.notification else {
+                    return true;
+                };
+                let token = &progress.params.progress_token;
+                self.live.values().flatten().any(|live| live == token)
             }
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
-                    let token = &progress.params.progress_token;
-                    self.live.values().flatten().any(|live| live == token)
-                }
-                _ => true,
-            },
             // The engine asks nothing of clients: this server uses none of what they could be asked for.
             JsonRpcMessage::Request(_) => false,
         }
@@ -174,21 +172,20 @@ impl Edge {
         self.greeted = true;
         let meta = request.get_meta();
         self.live.insert(id.clone(), meta.get_progress_token());
-        match request {
-            ClientRequest::InitializeRequest(request) => {
-                self.client = Some(request.params.client_info.clone());
-            }
-            // The engine answers these without leaving its handshake.
-            ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => {}
-            _ if self.opened => {}
-            _ => {
-                let version = meta.protocol_version().filter(|version| VERSIONS.contains(version));
-                let complete = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty();
-                if let Some(version) = version.filter(|_| complete) {
-                    let client = meta.client_info();
-                    self.open(client.as_ref(), &version);
-                }
-            }
+        if let ClientRequest::InitializeRequest(request) = request {
+            self.client = Some(request.params.client_info.clone());
+            return;
+        }
+        // The engine answers these without leaving its handshake.
+        let stays = matches!(request, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_));
+        if self.opened || stays {
+            return;
+        }
+        let version = meta.protocol_version().filter(|version| VERSIONS.contains(version));
+        let complete = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty();
+        if let Some(version) = version.filter(|_| complete) {
+            let client = meta.client_info();
+            self.open(client.as_ref(), &version);
         }
     }
 
@@ -211,12 +208,10 @@ impl Edge {
         if !self.opened {
             return false;
         }
-        match notification {
-            ClientNotification::CancelledNotification(cancelled) => {
-                cancelled.params.request_id.as_ref().is_some_and(|id| self.live.remove(id).is_some())
-            }
-            _ => in_rate,
+        if let ClientNotification::CancelledNotification(cancelled) = notification {
+            return cancelled.params.request_id.as_ref().is_some_and(|id| self.live.remove(id).is_some());
         }
+        in_rate
     }
 }
 

@@ -107,7 +107,9 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
         Category::Syntax | Category::Eof | Category::Io => unparsable(),
     })?;
     let id = match envelope.id.map(read_id) {
-        Some(None) => return Err(Fault::new(None, ErrorCode::INVALID_REQUEST, "an id is text or an integer")),
+        Some(None) => {
+            return Err(Fault::new(None, ErrorCode::INVALID_REQUEST, "an id is text or an integer"));
+        }
         Some(id) => id,
         None => None,
     };
@@ -152,7 +154,8 @@ fn not_an_object(text: &str) -> Fault {
         return unparsable();
     }
     let is_batch = text.trim_ascii_start().starts_with('[');
-    let message = if is_batch { "batches are not part of this protocol" } else { "not a JSON-RPC 2.0 message" };
+    let message =
+        if is_batch { "batches are not part of this protocol" } else { "not a JSON-RPC 2.0 message" };
     Fault::new(None, ErrorCode::INVALID_REQUEST, message)
 }
 

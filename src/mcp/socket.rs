@@ -2,7 +2,6 @@
 //! first by who asks, then by how, then by how many there are.
 
 use std::any::Any;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,10 +36,10 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 const NO_PLACE_RETRY: Duration = Duration::from_secs(10);
 
 /// Who asks, or the answer that refuses: Host, Origin, token.
-pub type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
+pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
 
 /// Where MCP clients come in over WebSocket. One for all worker threads.
-pub struct Door {
+pub(crate) struct Door {
     /// Looked at before anything else.
     pub check: Arc<Check>,
     /// What clients call.
@@ -59,7 +58,7 @@ pub struct Door {
 
 /// Told when a client has introduced itself, and when its connection ends. Called on worker threads; must be quick.
 #[derive(Clone)]
-pub struct Hooks {
+pub(crate) struct Hooks {
     /// The handshake (or the first modern request) told who it is.
     pub on_open: Arc<dyn Fn(NewSession) + Send + Sync>,
     /// The same session's end.
@@ -67,13 +66,15 @@ pub struct Hooks {
 }
 
 /// The default limits of a socket, with MCP's way of refusing a message.
-pub fn session_settings() -> Settings {
+pub(crate) fn session_settings() -> Settings {
     Settings::new(refuse)
 }
 
 /// Tells the kernel to drop a peer that has not acknowledged what was sent for this long: the one thing that ends a client that
 /// stopped reading. For `HttpServer::on_connect`.
-pub fn on_connect(user_timeout: Duration) -> impl Fn(&dyn Any, &mut dev::Extensions) + Send + Clone + 'static {
+pub(crate) fn on_connect(
+    user_timeout: Duration,
+) -> impl Fn(&dyn Any, &mut dev::Extensions) + Send + Clone + 'static {
     move |connection, _| {
         let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
@@ -83,7 +84,7 @@ pub fn on_connect(user_timeout: Duration) -> impl Fn(&dyn Any, &mut dev::Extensi
 }
 
 /// The routes of the door.
-pub fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
         let resource = web::resource("/mcp").app_data(web::Data::from(door)).route(web::get().to(upgrade));
         config.service(resource.default_service(web::to(not_allowed)));
@@ -119,9 +120,11 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
 
 fn refused_for_place(no_place: NoPlace) -> HttpResponse {
     let (status, kind, message) = match no_place {
-        NoPlace::InAll => {
-            (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::OverCapacity, "Every connection is taken; come back later.")
-        }
+        NoPlace::InAll => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::OverCapacity,
+            "Every connection is taken; come back later.",
+        ),
         NoPlace::FromHere => {
             let message = "Your address has too many connections; close some of them.";
             (StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message)
@@ -223,7 +226,12 @@ async fn say_goodbye(leaving: &CancellationToken, mut in_flight: watch::Receiver
     outbox.close(CloseCode::Away).await;
 }
 
-fn new_session(id: SessionId, principal: Principal, facts: edge::Facts, connected_at: UtcMillis) -> NewSession {
+fn new_session(
+    id: SessionId,
+    principal: Principal,
+    facts: edge::Facts,
+    connected_at: UtcMillis,
+) -> NewSession {
     let edge::Facts { client, protocol } = facts;
     NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
 }

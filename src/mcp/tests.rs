@@ -20,6 +20,9 @@ use super::connections::Connections;
 use super::edge::Limits;
 use super::socket::{self, Door, Hooks, session_settings};
 
+#[cfg(feature = "faults")]
+mod autobahn;
+mod calls;
 mod envelope;
 mod frames;
 mod gaps;
@@ -86,17 +89,14 @@ impl Default for Setup {
 
 impl Setup {
     async fn start(self) -> io::Result<Server> {
-        let hold = if self.alone {
-            Hold::Alone(QUIET.write().await)
-        } else {
-            Hold::Shared(QUIET.read().await)
-        };
+        let hold =
+            if self.alone { Hold::Alone(QUIET.write().await) } else { Hold::Shared(QUIET.read().await) };
         let seen = Arc::new(Seen::default());
         let (opened, closed) = (Arc::clone(&seen), Arc::clone(&seen));
         let leaving = CancellationToken::new();
         let door = Arc::new(Door {
             check: Arc::new(check),
-            toolbox: Toolbox {},
+            toolbox: toolbox(),
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
@@ -125,7 +125,13 @@ impl Setup {
     }
 }
 
+/// A toolbox with nothing behind it.
+fn toolbox() -> Toolbox {
+    Toolbox {}
+}
+
 /// Lets everyone in who has not the wrong token.
+#[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn check(request: &HttpRequest) -> Result<Principal, HttpResponse> {
     match request.headers().get("authorization") {
         Some(token) if token != "Bearer right" => Err(HttpResponse::Unauthorized().finish()),

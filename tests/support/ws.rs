@@ -1,5 +1,9 @@
 //! A WebSocket client for tests that sends whatever it is told, wrong frames included, and shows every frame it gets.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the client, as a module of its own")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part of the client, as a module of its own"
+)]
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -115,9 +119,10 @@ pub async fn open(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
     if status == 101 {
         return Ok(Opened::Ws(ws));
     }
-    let length = ws.head.to_ascii_lowercase().split("content-length: ").nth(1).map_or(0, |after| {
-        after.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0)
-    });
+    let length =
+        ws.head.to_ascii_lowercase().split("content-length: ").nth(1).map_or(0, |after| {
+            after.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0)
+        });
     let body = ws.take(length).await?;
     Ok(Opened::Refused(Answer { status, head: ws.head, body: String::from_utf8_lossy(&body).into_owned() }))
 }

@@ -160,7 +160,8 @@ impl Session {
             return;
         }
         self.shared.close_code.set(Some(code));
-        socket.close(Some(CloseReason { code, description: (!reason.is_empty()).then(|| reason.to_owned()) }));
+        socket
+            .close(Some(CloseReason { code, description: (!reason.is_empty()).then(|| reason.to_owned()) }));
         socket.run_later(CLOSE_WAIT, |_, socket| socket.stop());
     }
 

@@ -82,7 +82,11 @@ impl Assembly {
             return Ok(());
         }
         if header.is_control() {
-            return if header.length > CONTROL_BYTES_MAX { Err(Broken::PROTOCOL) } else { header.close_reason(head) };
+            return if header.length > CONTROL_BYTES_MAX {
+                Err(Broken::PROTOCOL)
+            } else {
+                header.close_reason(head)
+            };
         }
         let before = self.open.as_ref().map_or(0, |open| open.bytes.len());
         let room = u64::try_from(self.bytes_max - before).unwrap_or(u64::MAX);

@@ -1,1 +1,55 @@
+//! No bytes at all make the reading of a message panic, and ids survive it exactly.
+
+use proptest::prelude::*;
+use rmcp::model::RequestId;
+
+use super::super::envelope::{Reading, read, request_id};
 use super::*;
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(text in "[\\[\\]{}\":,0-9a-z\\\\ ]{0,200}") {
+        read(&text);
+        request_id(&text);
+    }
+
+    #[test]
+    fn a_broken_request_never_panics(at in 0usize..200, with in any::<char>()) {
+        let mut text = modern(json!(1), "tools/call", json!({ "name": "chat", "arguments": {} })).to_string();
+        let at = at.min(text.len() - 1);
+        text.replace_range(at..=at, with.encode_utf8(&mut [0; 4]));
+        read(&text);
+        request_id(&text);
+    }
+
+    #[test]
+    fn text_ids_come_back_as_they_went(id in ".{0,200}") {
+        let text = ping(json!(id)).to_string();
+        prop_assert_eq!(request_id(&text), Some(RequestId::String(id.into())));
+        prop_assert!(matches!(read(&text), Reading::Message(_)));
+    }
+
+    #[test]
+    fn integer_ids_come_back_as_they_went(id in any::<i64>()) {
+        prop_assert_eq!(request_id(&ping(json!(id)).to_string()), Some(RequestId::Number(id)));
+    }
+}
+
+#[test]
+fn nesting_is_counted_outside_of_text_only() {
+    let brackets = "[".repeat(500);
+    let call =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "x", "params": { "text": format!("\\\"{brackets}") } });
+    assert!(matches!(read(&call.to_string()), Reading::Message(_)));
+    let deep = |levels: usize| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}{}}}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    assert!(matches!(read(&deep(125)), Reading::Message(_)));
+    for levels in [126, 200, 1_000_000] {
+        assert!(matches!(read(&deep(levels)), Reading::Refused(_)), "{levels}");
+    }
+}

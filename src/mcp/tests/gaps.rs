@@ -5,9 +5,12 @@ use super::*;
 #[actix_web::test]
 async fn a_legacy_client_initializes_lists_and_calls() {
     let server = Server::start().await.unwrap();
-    for (asked, served) in
-        [("2025-06-18", "2025-06-18"), ("2025-11-25", "2025-11-25"), ("2024-11-05", "2025-11-25"), ("2026-07-28", "2025-11-25")]
-    {
+    for (asked, served) in [
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2024-11-05", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+    ] {
         let mut ws = server.connect().await.unwrap();
         let answer = ask(&mut ws, initialize(asked)).await.unwrap();
         assert_eq!(answer["id"], 0);
@@ -20,7 +23,10 @@ async fn a_legacy_client_initializes_lists_and_calls() {
         assert_eq!(answer["id"], "list");
         assert!(answer["result"]["tools"].is_array());
         assert!(answer["result"].get("resultType").is_none(), "the legacy era has no resultType");
-        assert_eq!(ask(&mut ws, ping(json!(7))).await.unwrap(), json!({ "jsonrpc": "2.0", "id": 7, "result": {} }));
+        assert_eq!(
+            ask(&mut ws, ping(json!(7))).await.unwrap(),
+            json!({ "jsonrpc": "2.0", "id": 7, "result": {} })
+        );
     }
 }
 
@@ -84,9 +90,17 @@ async fn every_error_has_its_code_and_its_id() {
         (r#"{"jsonrpc":"2.0","id":9,"method":"ping","result":{}}"#, -32600, json!(9)),
         (deep.as_str(), -32600, json!(1)),
         (r#"{"jsonrpc":"2.0","id":10,"method":"tools/call","params":{}}"#, -32602, json!(10)),
-        (r#"{"jsonrpc":"2.0","id":11,"method":"tools/call","params":{"name":"chat","arguments":[]}}"#, -32602, json!(11)),
+        (
+            r#"{"jsonrpc":"2.0","id":11,"method":"tools/call","params":{"name":"chat","arguments":[]}}"#,
+            -32602,
+            json!(11),
+        ),
         (r#"{"jsonrpc":"2.0","id":"12","method":"tools/call"}"#, -32602, json!("12")),
-        (r#"{"jsonrpc":"2.0","id":13,"method":"tools/call","params":{"name":"no such tool"}}"#, -32602, json!(13)),
+        (
+            r#"{"jsonrpc":"2.0","id":13,"method":"tools/call","params":{"name":"no such tool"}}"#,
+            -32602,
+            json!(13),
+        ),
         (r#"{"jsonrpc":"2.0","id":14,"method":"no/such/method"}"#, -32601, json!(14)),
         (r#"{"jsonrpc":"2.0","id":15,"method":"prompts/list"}"#, -32601, json!(15)),
         (r#"{"jsonrpc":"2.0","id":16,"method":"resources/list"}"#, -32601, json!(16)),
@@ -146,9 +160,12 @@ async fn a_doubled_id_is_refused_while_the_first_runs() {
     let second = ask(&mut ws, listen()).await.unwrap();
     assert_eq!((&second["error"]["code"], &second["id"]), (&json!(-32600), &json!("sub")));
     // A cancelled request gets no answer, and its id is free.
-    tell(&mut ws, json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "sub" } }))
-        .await
-        .unwrap();
+    tell(
+        &mut ws,
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "sub" } }),
+    )
+    .await
+    .unwrap();
     let again = ask(&mut ws, listen()).await.unwrap();
     assert_eq!(again["method"], "notifications/subscriptions/acknowledged");
 }

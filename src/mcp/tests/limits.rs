@@ -1,1 +1,144 @@
+//! What one client can and cannot take: places, requests, memory, and the server's time.
+
+use exai_actors::session::messages::Settings;
+
+use super::ws::{self, Opened, PING, PONG, upgrade_headers};
 use super::*;
+
+#[actix_web::test]
+async fn too_many_connections_are_refused_with_a_body() {
+    let connections = Connections::new(2, 64, &[]);
+    let server = Setup { connections, ..Setup::default() }.start().await.unwrap();
+    let first = server.connect().await.unwrap();
+    let _second = server.connect().await.unwrap();
+    let opened = ws::open(server.address, "GET", "/mcp", &upgrade_headers()).await.unwrap();
+    let Opened::Refused(answer) = opened else { panic!("a third connection was let in") };
+    assert_eq!(answer.status, 503);
+    let body = serde_json::from_str::<Value>(&answer.body).unwrap();
+    assert_eq!((&body["kind"], &body["retry_after_ms"]), (&json!("over_capacity"), &json!(10_000)));
+    drop(first);
+    assert!(server.until(|server| server.connections.total() == 1).await);
+    server.connect().await.unwrap();
+}
+
+#[actix_web::test]
+async fn requests_beyond_the_rate_are_refused_and_the_socket_lives() {
+    let limits = Limits { requests_burst: 10, requests_per_second: 20.0, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut ws = server.initialized().await.unwrap();
+    let mut refused = 0;
+    for id in 1..=40 {
+        tell(&mut ws, ping(json!(id))).await.unwrap();
+    }
+    for id in 1..=40 {
+        let answer = next(&mut ws).await.unwrap();
+        assert!(answer["id"].is_number(), "{id}: {answer}");
+        if let Some(error) = answer.get("error") {
+            refused += 1;
+            assert_eq!((&error["code"], &error["data"]["kind"]), (&json!(-32603), &json!("rate_limited")));
+            assert!(error["data"]["retry_after_ms"].as_u64().unwrap() <= 50);
+        }
+    }
+    assert!((20..=32).contains(&refused), "{refused} of 40 refused");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(ask(&mut ws, ping(json!("later"))).await.unwrap().get("result").is_some());
+}
+
+#[actix_web::test]
+async fn unanswered_requests_are_bounded() {
+    let limits = Limits { requests_in_flight_max: 3, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut ws = server.connect().await.unwrap();
+    for id in 1..=3 {
+        ask(&mut ws, modern(json!(id), "subscriptions/listen", json!({ "notifications": {} })))
+            .await
+            .unwrap();
+    }
+    let answer = ask(&mut ws, modern(json!(4), "tools/list", json!({}))).await.unwrap();
+    assert_eq!(answer["error"]["data"], json!({ "kind": "over_capacity", "retry_after_ms": 1000 }));
+    tell(
+        &mut ws,
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } }),
+    )
+    .await
+    .unwrap();
+    assert!(ask(&mut ws, modern(json!(4), "tools/list", json!({}))).await.unwrap().get("result").is_some());
+}
+
+#[actix_web::test]
+async fn a_client_is_pinged_and_dropped_when_it_does_not_answer() {
+    let session = Settings {
+        ping_every: Duration::from_millis(300),
+        pong_within: Duration::from_millis(150),
+        ..session_settings()
+    };
+    let server = Setup { session, ..Setup::default() }.start().await.unwrap();
+    let mut polite = server.initialized().await.unwrap();
+    for _ in 0..3 {
+        let ping = polite.next_frame().await.unwrap().unwrap();
+        assert_eq!(ping.first, PING);
+        polite.send_frame(PONG, &ping.payload).await.unwrap();
+    }
+    assert!(ask(&mut polite, ping(json!(1))).await.unwrap().get("result").is_some());
+    let mut rude = server.initialized().await.unwrap();
+    assert_eq!(rude.close_code().await.unwrap(), 1008);
+    assert!(rude.is_closed_within(Duration::from_secs(2)).await);
+}
+
+#[actix_web::test]
+async fn a_client_that_never_reads_is_dropped_and_its_neighbour_unmoved() {
+    let user_timeout = Duration::from_millis(1500);
+    let limits = Limits { requests_burst: u32::MAX, ..Limits::default() };
+    let server = Setup { user_timeout, limits, ..Setup::default() }.start().await.unwrap();
+    let mut stuck = server.initialized().await.unwrap();
+    let mut neighbour = server.initialized().await.unwrap();
+    // Errors with a long id: answers as large as the questions, until both ways are full.
+    let question = ping(json!("i".repeat(900))).to_string();
+    let flood = async {
+        loop {
+            if stuck.send_text(&question).await.is_err() {
+                return;
+            }
+        }
+    };
+    let neighbourly = async {
+        let mut slowest = Duration::ZERO;
+        while server.connections.total() > 1 {
+            let asked_at = exai_actors::clock::now();
+            ask(&mut neighbour, ping(json!(1))).await.unwrap();
+            slowest = slowest.max(asked_at.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        slowest
+    };
+    let both = async { tokio::join!(flood, neighbourly).1 };
+    let slowest = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    assert!(slowest < Duration::from_secs(1), "the neighbour waited {slowest:?}");
+    assert!(server.until(|server| !server.seen.closed.lock().is_empty()).await);
+    assert_eq!(server.seen.closed.lock()[0].close_code, 1006);
+}
+
+#[actix_web::test]
+#[ignore = "a measurement: prints what an idle session costs"]
+async fn what_an_idle_session_costs() {
+    const SESSIONS: u64 = 2000;
+    let connections = Connections::new(100_000, 64, &[]);
+    let server = Setup { alone: true, connections, ..Setup::default() }.start().await.unwrap();
+    let mut bare = Vec::new();
+    let warm = server.initialized().await.unwrap();
+    let start = frames::resident_bytes();
+    for _ in 0..SESSIONS {
+        bare.push(server.connect().await.unwrap());
+    }
+    let connected = frames::resident_bytes();
+    for ws in &mut bare {
+        ask(ws, initialize("2025-11-25")).await.unwrap();
+    }
+    let initialized = frames::resident_bytes();
+    log::info!("{}", warm.head.len());
+    panic!(
+        "connected {} bytes, initialized {} bytes each, the test's own client included",
+        (connected - start) / SESSIONS,
+        (initialized - start) / SESSIONS
+    );
+}
