@@ -1,4 +1,5 @@
-# A private Postgres for tests, to be sourced: start_postgres [certificate key], stop_postgres. Its data, its socket and its port are its own; it
+# A private Postgres for tests, to be sourced: start_postgres [certificate key], stop_postgres; kill_postgres, resume_postgres,
+# pause_postgres and unpause_postgres for tests of outages. Its data, its socket and its port are its own; it
 # fsyncs, because durability is what is tested. Sets EXAI_TEST_POSTGRES_URL (an admin of its own, on loopback),
 # and for tests that kill it EXAI_TEST_POSTGRES_DATA and EXAI_TEST_POSTGRES_BIN.
 
@@ -63,6 +64,35 @@ start_postgres() {
         { cat "$_postgres_home/pg_ctl.log" "$_postgres_home/server.log" >&2; return 1; }
     EXAI_TEST_POSTGRES_URL="postgres://exai:secret@127.0.0.1:$_postgres_port/postgres"
     export EXAI_TEST_POSTGRES_BIN EXAI_TEST_POSTGRES_DATA EXAI_TEST_POSTGRES_URL
+}
+
+# Kills the server as a power cut of the server alone would: no process of it gets to say a word.
+kill_postgres() {
+    _postgres_processes KILL
+}
+
+# Starts it again on the data that it had.
+resume_postgres() {
+    _tries=0
+    until (cd "$_postgres_home" && _as_postgres "$EXAI_TEST_POSTGRES_BIN/pg_ctl" start --wait --pgdata="$EXAI_TEST_POSTGRES_DATA" \
+        --log="$_postgres_home/server.log") >"$_postgres_home/pg_ctl.log" 2>&1; do
+        _tries=$((_tries + 1))
+        [ "$_tries" -lt 20 ] || { cat "$_postgres_home/pg_ctl.log" >&2; return 1; }
+        sleep 0.5
+    done
+}
+
+# Freezes every process of it, and thaws them.
+pause_postgres() {
+    _postgres_processes STOP
+}
+unpause_postgres() {
+    _postgres_processes CONT
+}
+
+_postgres_processes() {
+    _postmaster=$(head -n 1 "$EXAI_TEST_POSTGRES_DATA/postmaster.pid") || return 1
+    kill -s "$1" "$_postmaster" $(ps -o pid= --ppid "$_postmaster")
 }
 
 stop_postgres() {

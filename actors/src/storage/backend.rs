@@ -31,26 +31,77 @@ impl SpawnBlocking for Inline {
 /// SQLite on a thread that may block.
 pub(crate) type InlineSqlite = SyncConnectionWrapper<SqliteConnection, Inline>;
 
+/// Lets the statements say `Conn<'_>` for both: on Postgres it is a reference, on SQLite the lifetime means nothing.
+pub(crate) trait Family {
+    type Conn<'a>;
+}
+
+impl Family for Inline {
+    type Conn<'a> = InlineSqlite;
+}
+
 /// The statements on SQLite.
 #[expect(clippy::duplicate_mod, reason = "one text for two databases; see the head of this file")]
 #[path = "statements"]
 pub(crate) mod sqlite {
-    type Conn = super::InlineSqlite;
+    use crate::storage::error::Refusal;
+    use crate::storage_writer::messages::{Record, Written};
+
+    type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
     pub(crate) mod read;
     pub(crate) mod write;
+
+    /// Writes records one by one: each is a call into a library, and takes microseconds.
+    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+        let mut written = Vec::with_capacity(records.len());
+        for record in records {
+            written.push(write::record(conn, record).await?);
+        }
+        Ok(written)
+    }
 }
 
 /// The statements on Postgres.
 #[expect(clippy::duplicate_mod, reason = "one text for two databases; see the head of this file")]
 #[path = "statements"]
 pub(crate) mod postgres {
-    type Conn = diesel_async::AsyncPgConnection;
+    use diesel_async::AsyncPgConnection;
+    use futures_util::future::join_all;
+
+    use crate::storage::error::{Blame, Refusal};
+    use crate::storage_writer::messages::{Record, Written};
+
+    /// A shared reference, so that statements can be sent without waiting for the answers to those before them.
+    type Conn<'a> = &'a AsyncPgConnection;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
     pub(crate) mod read;
     pub(crate) mod write;
+
+    /// Writes records that do not depend on one another all at once: a batch then costs the round trips of its longest record and
+    /// not of all its records, which decides whether a server 20 ms away can be used.
+    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+        let writes = records.iter().map(|record| {
+            let mut conn = *conn;
+            async move { write::record(&mut conn, record).await }
+        });
+        let mut written = Vec::with_capacity(records.len());
+        let mut refused: Option<Refusal> = None;
+        for outcome in join_all(writes).await {
+            match outcome {
+                Ok(one) => written.push(one),
+                // The statements behind the first refused one fail for its sake alone and say nothing of their own.
+                Err(refusal) => {
+                    if refused.as_ref().is_none_or(|before| before.blame() == Blame::Unclear) {
+                        refused = Some(refusal);
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(written), Err)
+    }
 }

@@ -56,8 +56,7 @@ pub(crate) fn sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection, 
         Purpose::Migrate => "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;",
     });
     let path = path.to_str().ok_or(ConnectError::Path)?;
-    let mut connection =
-        SqliteConnection::establish(&file_uri(path, mode)).map_err(ConnectError::Refused)?;
+    let mut connection = SqliteConnection::establish(&file_uri(path, mode)).map_err(ConnectError::Refused)?;
     connection.batch_execute(&settings).map_err(ConnectError::Settings)?;
     Ok(connection)
 }
@@ -91,8 +90,7 @@ fn file_uri(path: &str, mode: &str) -> String {
 /// what we gave up on ends there too.
 pub(crate) async fn postgres(url: &PostgresUrl, purpose: Purpose) -> Result<AsyncPgConnection, ConnectError> {
     let connecting = async {
-        let mut config =
-            url.plain.parse::<tokio_postgres::Config>().map_err(ConnectError::Postgres)?;
+        let mut config = url.plain.parse::<tokio_postgres::Config>().map_err(ConnectError::Postgres)?;
         if config.get_application_name().is_none() {
             config.application_name("exai");
         }
@@ -105,8 +103,7 @@ pub(crate) async fn postgres(url: &PostgresUrl, purpose: Purpose) -> Result<Asyn
         });
         let mut connection = match tls::connector(url)? {
             Some(connector) => {
-                let (client, driver) =
-                    config.connect(connector).await.map_err(ConnectError::Postgres)?;
+                let (client, driver) = config.connect(connector).await.map_err(ConnectError::Postgres)?;
                 AsyncPgConnection::try_from_client_and_connection(client, driver).await
             }
             None => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diesel::result::DatabaseErrorKind;
+
 /// A read, or a connection, that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -40,6 +42,8 @@ pub(crate) enum Refusal {
     Database(diesel::result::Error),
     /// The database said nothing.
     TimedOut,
+    /// The connection can not even be rolled back.
+    LostConnection,
 }
 
 /// An error and what is behind it, in one line, for operators.
@@ -101,21 +105,11 @@ const DATABASE_IS_ILL: [&str; 20] = [
 
 impl Refusal {
     pub(crate) fn blame(&self) -> Blame {
-        use diesel::result::{DatabaseErrorKind as Kind, Error};
+        use diesel::result::Error;
         match self {
             Self::Missing(_) => Blame::Row,
-            Self::TimedOut => Blame::Database,
-            Self::Database(Error::DatabaseError(kind, info)) => match kind {
-                Kind::UniqueViolation
-                | Kind::ForeignKeyViolation
-                | Kind::NotNullViolation
-                | Kind::CheckViolation
-                | Kind::RestrictViolation
-                | Kind::ExclusionViolation => Blame::Row,
-                Kind::UnableToSendCommand | Kind::ClosedConnection | Kind::ReadOnlyTransaction => Blame::Database,
-                _ if DATABASE_IS_ILL.iter().any(|words| info.message().contains(words)) => Blame::Database,
-                _ => Blame::Unclear,
-            },
+            Self::TimedOut | Self::LostConnection => Blame::Database,
+            Self::Database(Error::DatabaseError(kind, info)) => blame(kind, info.message()),
             Self::Database(Error::SerializationError(_) | Error::InvalidCString(_)) => Blame::Row,
             Self::Database(_) => Blame::Unclear,
         }
@@ -125,8 +119,13 @@ impl Refusal {
     pub(crate) fn is_lost_connection(&self) -> bool {
         use diesel::result::{DatabaseErrorKind as Kind, Error};
         match self {
-            Self::Database(Error::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _)) => true,
-            Self::Database(Error::DatabaseError(_, info)) => info.message().contains("terminating connection"),
+            Self::Database(Error::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _)) => {
+                true
+            }
+            Self::Database(Error::DatabaseError(_, info)) => {
+                info.message().contains("terminating connection")
+            }
+            Self::LostConnection => true,
             Self::Missing(_) | Self::TimedOut | Self::Database(_) => false,
         }
     }
@@ -136,6 +135,7 @@ impl Refusal {
         match (self, self.blame()) {
             (Self::Missing(what), _) => format!("there is no such {what}"),
             (Self::TimedOut, _) => "the database does not answer".to_owned(),
+            (Self::LostConnection, _) => "the connection to the database broke".to_owned(),
             (Self::Database(error), Blame::Database) => format!("the database takes no writes: {error}"),
             (Self::Database(diesel::result::Error::DatabaseError(kind, info)), Blame::Row) => {
                 format!("{kind:?} of {}", info.constraint_name().or(info.table_name()).unwrap_or("a rule"))
@@ -175,5 +175,27 @@ impl From<ConnectError> for diesel::ConnectionError {
     /// diesel-async's pool knows diesel's error alone; ours rides inside it.
     fn from(error: ConnectError) -> Self {
         Self::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(Box::new(error)))
+    }
+}
+
+fn blame(kind: &DatabaseErrorKind, message: &str) -> Blame {
+    use DatabaseErrorKind as Kind;
+    let row = matches!(
+        kind,
+        Kind::UniqueViolation
+            | Kind::ForeignKeyViolation
+            | Kind::NotNullViolation
+            | Kind::CheckViolation
+            | Kind::RestrictViolation
+            | Kind::ExclusionViolation
+    );
+    let database =
+        matches!(kind, Kind::UnableToSendCommand | Kind::ClosedConnection | Kind::ReadOnlyTransaction);
+    if row {
+        Blame::Row
+    } else if database || DATABASE_IS_ILL.iter().any(|words| message.contains(words)) {
+        Blame::Database
+    } else {
+        Blame::Unclear
     }
 }

@@ -1,5 +1,6 @@
 //! What the writer's connection is given to do and what it says afterwards, for both databases.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::{ConnectError, Refusal, in_words};
@@ -47,6 +48,23 @@ impl Job {
     }
 }
 
+/// Cuts a batch into runs of records of different calls, conversations and sessions: within a run the order does not matter.
+pub(crate) fn waves(records: &[Record]) -> Vec<&[Record]> {
+    let mut waves = Vec::new();
+    let (mut start, mut seen) = (0, HashSet::new());
+    for (n, record) in records.iter().enumerate() {
+        let subjects = record.subjects();
+        if subjects.iter().flatten().any(|subject| seen.contains(subject)) {
+            waves.push(&records[start..n]);
+            start = n;
+            seen.clear();
+        }
+        seen.extend(subjects.into_iter().flatten());
+    }
+    waves.push(&records[start..]);
+    waves
+}
+
 impl Done {
     /// Nothing was written.
     pub(crate) fn unavailable(records: usize, down: Down) -> Self {
@@ -70,5 +88,21 @@ impl From<&Refusal> for Down {
 impl From<&ConnectError> for Down {
     fn from(error: &ConnectError) -> Self {
         Self { words: in_words(error), lost: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UtcMillis;
+    use crate::ids::CallId;
+
+    #[test]
+    fn a_wave_ends_where_a_call_comes_again() {
+        let (a, b) = (CallId::mint(), CallId::mint());
+        let delivered = |call| Record::CallDelivered { call, at: UtcMillis(0) };
+        let records = [delivered(a), delivered(b), delivered(a), delivered(a), delivered(b)];
+        let sizes = waves(&records).iter().map(|wave| wave.len()).collect::<Vec<_>>();
+        assert_eq!(sizes, [2, 1, 2]);
     }
 }

@@ -8,7 +8,7 @@ use diesel::result::Error as QueryError;
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 
-use super::backend::{Inline, InlineSqlite, postgres, sqlite};
+use super::backend::{InlineSqlite, postgres, sqlite};
 use super::connect::{self, Purpose};
 use super::error::ConnectError;
 use super::url::{PostgresUrl, Url};
@@ -63,13 +63,17 @@ pub enum MigrateError {
     #[error("cannot connect to the database to migrate it; check storage.url and that the server runs")]
     Connect(#[from] ConnectError),
     /// The text of an applied migration is not the one in this binary.
-    #[error("migration {name} was applied to this database with another text than this release has; run the release that applied it, or restore a backup")]
+    #[error(
+        "migration {name} was applied to this database with another text than this release has; run the release that applied it, or restore a backup"
+    )]
     Checksum {
         /// The migration.
         name: String,
     },
     /// The database has a migration that this binary does not know.
-    #[error("the database has migration {name}, which this release does not know: it was written by a newer release; run that one, or restore the backup from before the upgrade")]
+    #[error(
+        "the database has migration {name}, which this release does not know: it was written by a newer release; run that one, or restore the backup from before the upgrade"
+    )]
     Newer {
         /// The migration.
         name: String,
@@ -131,7 +135,8 @@ fn migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
     let until = clock::now() + LOCK_WITHIN;
     loop {
         match try_migrate_sqlite(path) {
-            Err(MigrateError::Failed { source, .. }) | Err(MigrateError::Connect(ConnectError::Settings(source)))
+            Err(MigrateError::Failed { source, .. })
+            | Err(MigrateError::Connect(ConnectError::Settings(source)))
                 if is_locked(&source) =>
             {
                 if clock::now() >= until {
@@ -151,7 +156,7 @@ fn is_locked(error: &QueryError) -> bool {
 
 fn try_migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
     let connection = connect::sqlite(path, Purpose::Migrate)?;
-    let mut conn = InlineSqlite::with_runtime(connection, Inline);
+    let mut conn = InlineSqlite::new(connection);
     let migrating = async { apply_all!(sqlite, &mut conn, SQLITE_BEGIN, SQLITE) };
     // Every future of an inline connection is ready at once.
     migrating.now_or_never().unwrap_or(Err(MigrateError::Thread))
@@ -163,15 +168,14 @@ fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, MigrateError> {
         .build()
         .map_err(|_| MigrateError::Thread)?;
     runtime.block_on(async {
-        let mut conn = connect::postgres(url, Purpose::Migrate).await?;
-        let migrating = async { apply_all!(postgres, &mut conn, POSTGRES_BEGIN, POSTGRES) };
+        let conn = connect::postgres(url, Purpose::Migrate).await?;
+        let migrating = async { apply_all!(postgres, &mut &conn, POSTGRES_BEGIN, POSTGRES) };
         match tokio::time::timeout(LOCK_WITHIN, migrating).await {
             Ok(outcome) => outcome,
             Err(_) => Err(MigrateError::Locked(LOCK_WITHIN)),
         }
     })
 }
-
 
 fn failed(name: &'static str) -> impl FnOnce(QueryError) -> MigrateError {
     move |source| MigrateError::Failed { name, source }
@@ -211,6 +215,8 @@ fn make_folder(file: &Path) -> Result<(), MigrateError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -218,7 +224,52 @@ mod tests {
         let tables = |migrations: &[Migration]| {
             migrations.iter().map(|migration| (migration.name, migration.sql)).collect::<Vec<_>>()
         };
-        assert_eq!(tables(SQLITE), tables(POSTGRES), "differ only with a reason, and then compare the columns here");
+        assert_eq!(
+            tables(SQLITE),
+            tables(POSTGRES),
+            "differ only with a reason, and then compare the columns here"
+        );
+    }
+
+    /// `table.column type`, each on a line of its own, from the migrations and from diesel's schema alike.
+    #[test]
+    fn the_schema_says_what_the_migrations_say() {
+        let mut migrated = BTreeSet::new();
+        let mut table = "";
+        for line in SQLITE.iter().flat_map(|migration| migration.sql.lines()) {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some("CREATE"), Some("TABLE"), Some(name)) => table = name,
+                (Some(column), Some(kind), _) if line.starts_with("    ") => {
+                    let diesel = match kind.trim_end_matches(',') {
+                        "TEXT" => "Text",
+                        "INTEGER" => "Integer",
+                        "BIGINT" => "BigInt",
+                        "DOUBLE" => "Double",
+                        _ => continue,
+                    };
+                    let required = line.contains("NOT NULL");
+                    let kind = if required { diesel.to_owned() } else { format!("Nullable<{diesel}>") };
+                    migrated.insert(format!("{table}.{column} {kind}"));
+                }
+                _ => {}
+            }
+        }
+        let mut declared = BTreeSet::new();
+        for line in include_str!("schema.rs").lines() {
+            match line.trim_end_matches(',').split_once(" -> ") {
+                Some((column, kind)) if line.starts_with("        ") => {
+                    declared.insert(format!("{table}.{} {kind}", column.trim()));
+                }
+                _ => {
+                    if let Some((name, _)) = line.trim().split_once(" (") {
+                        table = name;
+                    }
+                }
+            }
+        }
+        assert!(migrated.len() > 100);
+        assert_eq!(migrated, declared);
     }
 
     #[test]
@@ -227,8 +278,12 @@ mod tests {
         assert_eq!(pending(SQLITE, &[]).unwrap().len(), 1);
         assert_eq!(pending(SQLITE, &[good()]).unwrap().len(), 0);
         let newer = [good(), ("9999_future".to_owned(), String::new())];
-        assert!(matches!(pending(SQLITE, &newer), Err(MigrateError::Newer { name }) if name == "9999_future"));
+        assert!(
+            matches!(pending(SQLITE, &newer), Err(MigrateError::Newer { name }) if name == "9999_future")
+        );
         let changed = [("0001_initial".to_owned(), "0".repeat(64))];
-        assert!(matches!(pending(SQLITE, &changed), Err(MigrateError::Checksum { name }) if name == "0001_initial"));
+        assert!(
+            matches!(pending(SQLITE, &changed), Err(MigrateError::Checksum { name }) if name == "0001_initial")
+        );
     }
 }

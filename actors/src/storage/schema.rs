@@ -1,5 +1,8 @@
 //! The tables as diesel sees them, the same for SQLite and Postgres. Must say nothing that `migrations/` does not; a test compares them.
-#![expect(missing_docs, reason = "each table and column is described in the migrations and in the README's table list")]
+#![expect(
+    missing_docs,
+    reason = "each table and column is described in the migrations and in the README's table list"
+)]
 
 diesel::table! {
     conversations (id) {
@@ -203,4 +206,11 @@ diesel::joinable!(messages -> conversations (conversation_id));
 diesel::joinable!(attempts -> calls (call_id));
 diesel::joinable!(conversation_files -> conversations (conversation_id));
 diesel::joinable!(conversation_files -> files (sha256));
-diesel::allow_tables_to_appear_in_same_query!(conversations, messages, calls, attempts, files, conversation_files);
+diesel::allow_tables_to_appear_in_same_query!(
+    conversations,
+    messages,
+    calls,
+    attempts,
+    files,
+    conversation_files
+);

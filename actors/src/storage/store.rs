@@ -9,7 +9,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
 
-use super::backend::{Inline, InlineSqlite, postgres, sqlite};
+use super::backend::{InlineSqlite, postgres, sqlite};
 use super::connect::{self, OPERATION_WITHIN, Purpose};
 use super::error::{ConnectError, StorageError, in_words};
 use super::rows::{StoredCall, Thread};
@@ -52,17 +52,17 @@ macro_rules! read {
                         Ok(None) | Err(_) => Err(StorageError::Closed),
                     }
                 };
-                $store.bounded(read).await
+                $store.bounded(read.boxed()).await
             }
             DatabasePool::Postgres(pool) => {
                 let read = async {
                     let mut lease = Lease(Some(pool.get().await.map_err(no_connection)?));
                     let Some(conn) = lease.0.as_mut() else { return Err(StorageError::Closed) };
-                    let outcome = postgres::read::$read(conn, $($argument),*).await;
+                    let outcome = postgres::read::$read(&mut &**conn, $($argument),*).boxed().await;
                     lease.give_back();
                     outcome
                 };
-                $store.bounded(read).await
+                $store.bounded(read.boxed()).await
             }
         }
     };
@@ -88,7 +88,7 @@ impl Store {
                         let opening = move || connect::sqlite(&path, Purpose::Read);
                         let opened = tokio::task::spawn_blocking(opening).await;
                         let opened = opened.map_err(|_| ConnectError::TimedOut(OPERATION_WITHIN))??;
-                        Ok(InlineSqlite::with_runtime(opened, Inline))
+                        Ok(InlineSqlite::new(opened))
                     }
                     .boxed()
                 });
@@ -125,7 +125,11 @@ impl Store {
     }
 
     /// Loads a call of this principal.
-    pub async fn load_call(&self, principal: &Principal, call: CallId) -> Result<Option<StoredCall>, StorageError> {
+    pub async fn load_call(
+        &self,
+        principal: &Principal,
+        call: CallId,
+    ) -> Result<Option<StoredCall>, StorageError> {
         let principal = principal.clone();
         read!(self, call(principal, call))
     }
@@ -192,8 +196,27 @@ fn no_connection(error: PoolError) -> StorageError {
         PoolError::Backend(diesel_async::pooled_connection::PoolError::QueryError(source)) => {
             StorageError::Query { operation: "answer when its connection was taken up", source }
         }
-        PoolError::Timeout(_) | PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-            StorageError::Closed
-        }
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => StorageError::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+
+    #[tokio::test]
+    async fn a_read_may_be_awaited_on_any_thread() {
+        let url = Url::sqlite("/nowhere/at/all.db");
+        let store = Store::open(&url, 1, Durability::Power, HealthBoard::default()).unwrap();
+        let read = send(store.load_thread(&Principal::from("ann"), ConversationId::mint(), 1)).await;
+        assert!(matches!(read, Err(StorageError::Connect(_))));
+        assert_eq!(store.board.get(READS_COMPONENT).map(|reads| reads.status), Some(Status::Down));
     }
 }

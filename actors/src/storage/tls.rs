@@ -46,10 +46,7 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, 
                 .build()
                 .map_err(|error| ConnectError::Tls(Error::General(error.to_string())))?;
             let verifier = Lenient { chain: Some(chain), provider };
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         }
     };
     Ok(Some(MakeRustlsConnect::new(config)))

@@ -50,7 +50,9 @@ pub enum InvalidUrl {
     #[error("the storage url must start with sqlite://, postgres:// or postgresql://")]
     Scheme,
     /// A database that dies with the process.
-    #[error("sqlite in memory is refused: an acknowledged call must survive the process; name a file, such as sqlite:///var/lib/exai/exai.db")]
+    #[error(
+        "sqlite in memory is refused: an acknowledged call must survive the process; name a file, such as sqlite:///var/lib/exai/exai.db"
+    )]
     Memory,
     /// No file.
     #[error("the storage url names no file: sqlite://path is expected")]
@@ -124,8 +126,7 @@ fn postgres(text: &str) -> Result<Url, InvalidUrl> {
             Some(_) | None => kept.push(pair),
         }
     }
-    let plain =
-        if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
+    let plain = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
     // The source is not kept: its text may quote a part of the url.
     plain.parse::<tokio_postgres::Config>().map_err(|_| InvalidUrl::Postgres)?;
     Ok(Url::Postgres(PostgresUrl { plain, tls, root_cert }))

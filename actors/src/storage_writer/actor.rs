@@ -56,8 +56,7 @@ pub struct Wiring<'a> {
 pub fn start(wiring: Wiring<'_>, on_death: impl Fn(Death) + Send + 'static) -> Addr<StorageWriter> {
     let Wiring { arbiter, url, durability, board, facts, limits } = wiring;
     let setup = Setup { url, durability, board, facts };
-    let start =
-        Start { name: "storage_writer", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };
+    let start = Start { name: "storage_writer", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };
     supervised::start(start, on_death, move |_| {
         let waiting = Waiting::new(limits);
         let committer = Rc::new(spawn(&waiting, &setup));

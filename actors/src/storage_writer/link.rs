@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use crate::clock::{self, Instant};
-use crate::storage::backend::{Inline, InlineSqlite, postgres, sqlite};
+use crate::storage::backend::{InlineSqlite, postgres, sqlite};
 use crate::storage::connect::{self, OPERATION_WITHIN, Purpose};
 use crate::storage::error::ConnectError;
 use crate::storage::job::{Done, Down, Job};
@@ -52,7 +52,10 @@ impl Link {
     pub(super) async fn run(&mut self, job: Job) -> Done {
         let left_alone = self.retry_at.is_some_and(|at| clock::now() < at);
         if left_alone && matches!(job, Job::Write(_)) {
-            return Done::unavailable(job.records(), Down::because("the database was not available a moment ago"));
+            return Done::unavailable(
+                job.records(),
+                Down::because("the database was not available a moment ago"),
+            );
         }
         let fresh = matches!(self.state, State::None | State::Stuck(_));
         let mut done = self.run_once(job.clone()).await;
@@ -80,7 +83,10 @@ impl Link {
         match (std::mem::replace(&mut self.state, State::None), self.url.clone()) {
             (State::Stuck(thread), _) if !thread.is_finished() => {
                 self.state = State::Stuck(thread);
-                Done::unavailable(job.records(), Down::because("the database file has not answered for a while"))
+                Done::unavailable(
+                    job.records(),
+                    Down::because("the database file has not answered for a while"),
+                )
             }
             (State::Sqlite(file), Url::Sqlite(path)) => self.run_sqlite(Some(file), path, job).await,
             (_, Url::Sqlite(path)) => self.run_sqlite(None, path, job).await,
@@ -103,7 +109,9 @@ impl Link {
                 }
                 done
             }
-            Ok(Err(_)) => Done::unavailable(records, Down::because("the thread of the database file panicked")),
+            Ok(Err(_)) => {
+                Done::unavailable(records, Down::because("the thread of the database file panicked"))
+            }
             Err(_) => {
                 self.state = State::Stuck(thread);
                 Done::unavailable(records, Down::because("the database file does not answer"))
@@ -117,14 +125,14 @@ impl Link {
         url: PostgresUrl,
         job: Job,
     ) -> Done {
-        let mut conn = match open {
+        let conn = match open {
             Some(conn) => conn,
             None => match connect::postgres(&url, Purpose::Write(self.durability)).await {
                 Ok(conn) => Box::new(conn),
                 Err(error) => return Done::unavailable(job.records(), Down::from(&error)),
             },
         };
-        let done = postgres::batch::run(&mut conn, POSTGRES_BEGIN, &job).await;
+        let done = postgres::batch::run(&mut &*conn, POSTGRES_BEGIN, &job).await;
         if done.down.is_none() {
             self.state = State::Postgres(conn);
         }
@@ -148,7 +156,7 @@ fn open_sqlite(path: &Path, durability: Durability) -> Result<Box<SqliteFile>, C
     let conn = connect::sqlite(path, Purpose::Write(durability))?;
     // Looked up after the opening: if the file is replaced in between, the next job notices.
     let identity = identity(path).unwrap_or_default();
-    Ok(Box::new(SqliteFile { conn: InlineSqlite::with_runtime(conn, Inline), identity }))
+    Ok(Box::new(SqliteFile { conn: InlineSqlite::new(conn), identity }))
 }
 
 /// Does a job on a thread that may block.
@@ -169,7 +177,13 @@ fn on_thread(
     };
     // Every future of an inline connection is ready at once.
     let Some(done) = sqlite::batch::run(&mut file.conn, SQLITE_BEGIN, job).now_or_never() else {
-        return (None, Done::unavailable(job.records(), Down::because("a write to the database file was not run through")));
+        return (
+            None,
+            Done::unavailable(
+                job.records(),
+                Down::because("a write to the database file was not run through"),
+            ),
+        );
     };
     (done.down.is_none().then_some(file), done)
 }

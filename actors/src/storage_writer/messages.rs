@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::clock::UtcMillis;
-use crate::ids::CallId;
+use crate::ids::{CallId, ConversationId, SessionId};
 use crate::storage::rows::{EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewSession};
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
@@ -95,6 +95,17 @@ pub struct WriterFacts {
     pub waiting: usize,
 }
 
+/// A row, or a family of rows, that a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// A call and its attempts.
+    Call(CallId),
+    /// A conversation and its turns.
+    Conversation(ConversationId),
+    /// A session.
+    Session(SessionId),
+}
+
 /// What a record without its texts takes in memory and in the database, roughly.
 const RECORD_BYTES: usize = 512;
 
@@ -112,6 +123,22 @@ impl Record {
         }
     }
 
+    /// What it is about: two records about the same thing must be written in their order.
+    pub(crate) fn subjects(&self) -> [Option<Subject>; 2] {
+        match self {
+            Self::CallOpened(call, _) => [Some(Subject::Call(call.id)), None],
+            Self::AttemptOpened(attempt) => [Some(Subject::Call(attempt.call)), None],
+            Self::AttemptEnded(ended) => [Some(Subject::Call(ended.call)), None],
+            Self::CallEnded(ended) => {
+                let conversation = ended.exchange.as_ref().map(|exchange| exchange.conversation);
+                [Some(Subject::Call(ended.id)), conversation.map(Subject::Conversation)]
+            }
+            Self::CallDelivered { call, .. } => [Some(Subject::Call(*call)), None],
+            Self::SessionOpened(session) => [Some(Subject::Session(session.id)), None],
+            Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
+        }
+    }
+
     /// Its size in bytes, roughly: what the limits of the writer count.
     pub fn bytes(&self) -> usize {
         let texts = match self {
@@ -120,7 +147,12 @@ impl Record {
                 optional(ended.result.as_ref().map(|text| text.len()))
                     + optional(ended.receipt.as_ref().map(String::len))
                     + optional(ended.error.as_ref().map(String::len))
-                    + optional(ended.exchange.as_ref().map(|exchange| exchange.question.len() + exchange.answer.len()))
+                    + optional(
+                        ended
+                            .exchange
+                            .as_ref()
+                            .map(|exchange| exchange.question.len() + exchange.answer.len()),
+                    )
             }
             Self::CallOpened(..)
             | Self::AttemptOpened(_)

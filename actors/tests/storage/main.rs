@@ -1,7 +1,10 @@
 //! The storage on real databases: SQLite files here, a private Postgres where `tests/run` starts one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
+mod outages;
 mod records;
+mod tls;
 mod world;
 
 /// Runs each case on both databases.

@@ -35,7 +35,8 @@ impl Db {
 
     /// A new database on the server of `EXAI_TEST_POSTGRES_URL`.
     pub(crate) async fn postgres() -> Self {
-        let admin = env::var("EXAI_TEST_POSTGRES_URL").expect("EXAI_TEST_POSTGRES_URL names a private server");
+        let admin =
+            env::var("EXAI_TEST_POSTGRES_URL").expect("EXAI_TEST_POSTGRES_URL names a private server");
         Self::on_server(&admin).await
     }
 
@@ -45,6 +46,11 @@ impl Db {
         execute_postgres(admin, &format!("CREATE DATABASE {name}")).await;
         let text = admin.replace("/postgres", &format!("/{name}"));
         Self { url: text.parse().unwrap(), text, _folder: None }
+    }
+
+    /// One that exists.
+    pub(crate) fn at(text: &str) -> Self {
+        Self { url: text.parse().unwrap(), text: text.to_owned(), _folder: None }
     }
 
     /// The one number that a query gives, as column `n`.

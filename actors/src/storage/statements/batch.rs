@@ -7,11 +7,11 @@ use super::{Conn, read, write};
 use crate::clock;
 use crate::storage::connect::OPERATION_WITHIN;
 use crate::storage::error::{Blame, Refusal};
-use crate::storage::job::{Done, Down, Job};
+use crate::storage::job::{Done, Down, Job, waves};
 use crate::storage_writer::messages::{Record, WriteError, Written};
 
 /// Does a job, and says in `down` whether the connection may be used again.
-pub(crate) async fn run(conn: &mut Conn, begin: &str, job: &Job) -> Done {
+pub(crate) async fn run(conn: &mut Conn<'_>, begin: &str, job: &Job) -> Done {
     match job {
         Job::Write(records) => batch(conn, begin, records).await,
         Job::Ping { thoroughly } => {
@@ -21,7 +21,7 @@ pub(crate) async fn run(conn: &mut Conn, begin: &str, job: &Job) -> Done {
     }
 }
 
-async fn batch(conn: &mut Conn, begin: &str, records: &[Record]) -> Done {
+async fn batch(conn: &mut Conn<'_>, begin: &str, records: &[Record]) -> Done {
     match together(conn, begin, records).await {
         Ok(written) => {
             return Done { outcomes: written.into_iter().map(Ok).collect(), commits: 1, down: None };
@@ -44,7 +44,7 @@ async fn batch(conn: &mut Conn, begin: &str, records: &[Record]) -> Done {
 }
 
 async fn alone(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     begin: &str,
     record: &Record,
     done: &mut Done,
@@ -70,31 +70,32 @@ async fn alone(
     Err(WriteError::Unavailable)
 }
 
-async fn together(conn: &mut Conn, begin: &str, records: &[Record]) -> Result<Vec<Written>, Refusal> {
-    transaction(conn, begin, async |conn: &mut Conn| {
+async fn together(conn: &mut Conn<'_>, begin: &str, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+    transaction(conn, begin, async |conn: &mut Conn<'_>| {
         let mut written = Vec::with_capacity(records.len());
-        for record in records {
-            written.push(write::record(conn, record).await?);
+        for wave in waves(records) {
+            written.append(&mut super::wave(conn, wave).await?);
         }
         Ok(written)
     })
     .await
 }
 
-async fn ping(conn: &mut Conn) -> Result<(), Refusal> {
+async fn ping(conn: &mut Conn<'_>) -> Result<(), Refusal> {
     let pinged = tokio::time::timeout(OPERATION_WITHIN, read::probe(conn)).await;
     pinged.map_err(|_| Refusal::TimedOut)?.map_err(Refusal::from)
 }
 
 /// A write that is surely in order: whether it commits says whether the database takes writes.
-async fn probe(conn: &mut Conn, begin: &str) -> Result<(), Refusal> {
-    transaction(conn, begin, async |conn: &mut Conn| Ok(write::probe(conn, clock::utc_now().0).await?)).await
+async fn probe(conn: &mut Conn<'_>, begin: &str) -> Result<(), Refusal> {
+    transaction(conn, begin, async |conn: &mut Conn<'_>| Ok(write::probe(conn, clock::utc_now().0).await?))
+        .await
 }
 
 async fn transaction<T>(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     begin: &str,
-    body: impl AsyncFnOnce(&mut Conn) -> Result<T, Refusal>,
+    body: impl AsyncFnOnce(&mut Conn<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
     let work = async {
         write::begin(conn, begin).await?;
@@ -105,20 +106,11 @@ async fn transaction<T>(
         if let Err(refusal) = outcome {
             // Where not even this works, the connection is of no use and whoever owns it must hear that.
             return Err(match write::rollback(conn).await {
-                Ok(()) => refusal,
-                Err(broken) if refusal.blame() != Blame::Database => lost(broken),
-                Err(_) => refusal,
+                Err(_) if refusal.blame() != Blame::Database => Refusal::LostConnection,
+                Ok(()) | Err(_) => refusal,
             });
         }
         outcome
     };
     tokio::time::timeout(OPERATION_WITHIN, work).await.unwrap_or(Err(Refusal::TimedOut))
-}
-
-fn lost(error: diesel::result::Error) -> Refusal {
-    use diesel::result::{DatabaseErrorKind, Error};
-    match error {
-        Error::DatabaseError(_, info) => Refusal::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info)),
-        other => Refusal::Database(other),
-    }
 }

@@ -21,18 +21,23 @@ pub(crate) struct Applied {
 }
 
 /// Runs statements that give nothing back.
-pub(crate) async fn run(conn: &mut Conn, sql: &str) -> diesel::QueryResult<()> {
+pub(crate) async fn run(conn: &mut Conn<'_>, sql: &str) -> diesel::QueryResult<()> {
     conn.batch_execute(sql).await
 }
 
 /// The migrations that the database has, in order.
-pub(crate) async fn applied(conn: &mut Conn) -> diesel::QueryResult<Vec<Applied>> {
+pub(crate) async fn applied(conn: &mut Conn<'_>) -> diesel::QueryResult<Vec<Applied>> {
     run(conn, LEDGER).await?;
     diesel::sql_query("SELECT name, checksum FROM schema_migrations ORDER BY name").load(conn).await
 }
 
 /// Notes a migration as applied.
-pub(crate) async fn note(conn: &mut Conn, name: &str, checksum: &str, at: i64) -> diesel::QueryResult<()> {
+pub(crate) async fn note(
+    conn: &mut Conn<'_>,
+    name: &str,
+    checksum: &str,
+    at: i64,
+) -> diesel::QueryResult<()> {
     diesel::sql_query("INSERT INTO schema_migrations (name, checksum, applied_at) VALUES ($1, $2, $3)")
         .bind::<Text, _>(name)
         .bind::<Text, _>(checksum)

@@ -18,7 +18,7 @@ type TurnRow = (String, String, i32, String);
 
 /// One query: the newest `turns_max` turns beside their conversation. Another principal's conversation is no conversation.
 pub(crate) async fn thread(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     principal: Principal,
     id: ConversationId,
     turns_max: i64,
@@ -87,7 +87,7 @@ impl CallRow {
 
 /// A call of this principal, by its id.
 pub(crate) async fn call(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     principal: Principal,
     id: CallId,
 ) -> Result<Option<StoredCall>, StorageError> {
@@ -105,7 +105,7 @@ pub(crate) async fn call(
 
 /// A call of this principal, by the caller's own name for it.
 pub(crate) async fn call_by_key(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     principal: Principal,
     key: IdempotencyKey,
 ) -> Result<Option<StoredCall>, StorageError> {
@@ -122,12 +122,12 @@ pub(crate) async fn call_by_key(
 }
 
 /// A read that touches the file, so that a database that only looks alive does not pass.
-pub(crate) async fn ping(conn: &mut Conn) -> Result<(), StorageError> {
+pub(crate) async fn ping(conn: &mut Conn<'_>) -> Result<(), StorageError> {
     probe(conn).await.map_err(failed("answer a ping"))
 }
 
 /// The query of [`ping`], for whoever wants the database's own error.
-pub(crate) async fn probe(conn: &mut Conn) -> QueryResult<()> {
+pub(crate) async fn probe(conn: &mut Conn<'_>) -> QueryResult<()> {
     storage_probe::table.select(storage_probe::at).first::<i64>(conn).await.map(|_| ())
 }
 

@@ -15,27 +15,27 @@ use crate::storage::text::storable;
 use crate::storage_writer::messages::{Record, Written};
 
 /// Starts a transaction; on SQLite with `IMMEDIATE`, so that the wait for the lock is at the start and not in the middle.
-pub(crate) async fn begin(conn: &mut Conn, sql: &str) -> QueryResult<()> {
+pub(crate) async fn begin(conn: &mut Conn<'_>, sql: &str) -> QueryResult<()> {
     conn.batch_execute(sql).await
 }
 
 /// Makes everything since `begin` durable.
-pub(crate) async fn commit(conn: &mut Conn) -> QueryResult<()> {
+pub(crate) async fn commit(conn: &mut Conn<'_>) -> QueryResult<()> {
     conn.batch_execute("COMMIT").await
 }
 
 /// Takes everything since `begin` back.
-pub(crate) async fn rollback(conn: &mut Conn) -> QueryResult<()> {
+pub(crate) async fn rollback(conn: &mut Conn<'_>) -> QueryResult<()> {
     conn.batch_execute("ROLLBACK").await
 }
 
 /// A write that changes nothing that anyone reads: whether it commits says whether the database takes writes.
-pub(crate) async fn probe(conn: &mut Conn, at: i64) -> QueryResult<()> {
+pub(crate) async fn probe(conn: &mut Conn<'_>, at: i64) -> QueryResult<()> {
     diesel::update(storage_probe::table).set(storage_probe::at.eq(at)).execute(conn).await.map(|_| ())
 }
 
 /// Writes one record inside the caller's transaction.
-pub(crate) async fn record(conn: &mut Conn, record: &Record) -> Result<Written, Refusal> {
+pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record) -> Result<Written, Refusal> {
     match record {
         Record::CallOpened(call, attempt) => call_opened(conn, call, attempt.as_ref()).await,
         Record::AttemptOpened(attempt) => attempt_opened(conn, attempt).await,
@@ -48,7 +48,7 @@ pub(crate) async fn record(conn: &mut Conn, record: &Record) -> Result<Written, 
 }
 
 async fn call_opened(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     call: &NewCall,
     attempt: Option<&NewAttempt>,
 ) -> Result<Written, Refusal> {
@@ -84,7 +84,7 @@ async fn call_opened(
     Ok(Written::Done)
 }
 
-async fn insert_attempt(conn: &mut Conn, attempt: &NewAttempt) -> QueryResult<usize> {
+async fn insert_attempt(conn: &mut Conn<'_>, attempt: &NewAttempt) -> QueryResult<usize> {
     diesel::insert_into(attempts::table)
         .values((
             attempts::call_id.eq(attempt.call.to_string()),
@@ -100,12 +100,11 @@ async fn insert_attempt(conn: &mut Conn, attempt: &NewAttempt) -> QueryResult<us
         .await
 }
 
-async fn attempt_opened(conn: &mut Conn, attempt: &NewAttempt) -> Result<Written, Refusal> {
+async fn attempt_opened(conn: &mut Conn<'_>, attempt: &NewAttempt) -> Result<Written, Refusal> {
     // A call that does not stand is refused here, by the foreign key.
     insert_attempt(conn, attempt).await?;
-    let waiting = calls::table
-        .find(attempt.call.to_string())
-        .filter(calls::state.eq(CallState::Accepted.as_str()));
+    let waiting =
+        calls::table.find(attempt.call.to_string()).filter(calls::state.eq(CallState::Accepted.as_str()));
     diesel::update(waiting)
         .set((
             calls::state.eq(CallState::Dispatched.as_str()),
@@ -116,7 +115,7 @@ async fn attempt_opened(conn: &mut Conn, attempt: &NewAttempt) -> Result<Written
     Ok(Written::Done)
 }
 
-async fn attempt_ended(conn: &mut Conn, ended: &EndedAttempt) -> Result<Written, Refusal> {
+async fn attempt_ended(conn: &mut Conn<'_>, ended: &EndedAttempt) -> Result<Written, Refusal> {
     let usage = ended.usage;
     let updated = diesel::update(attempts::table.find((ended.call.to_string(), ended.n)))
         .set((
@@ -134,7 +133,7 @@ async fn attempt_ended(conn: &mut Conn, ended: &EndedAttempt) -> Result<Written,
     if updated == 0 { Err(Refusal::Missing("attempt")) } else { Ok(Written::Done) }
 }
 
-async fn call_ended(conn: &mut Conn, ended: &EndedCall) -> Result<Written, Refusal> {
+async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, Refusal> {
     let id = ended.id.to_string();
     let at = |state: CallState| (ended.state == state).then_some(ended.ended_at.0);
     // The first end stands. `unknown` is no end but the lack of one: the outcome itself may still come and replace it.
@@ -171,7 +170,7 @@ async fn call_ended(conn: &mut Conn, ended: &EndedCall) -> Result<Written, Refus
 }
 
 /// Appends the two turns of an exchange, once, to a conversation of the same principal, which is made if it does not exist.
-async fn append(conn: &mut Conn, exchange: &NewExchange) -> Result<(), Refusal> {
+async fn append(conn: &mut Conn<'_>, exchange: &NewExchange) -> Result<(), Refusal> {
     let id = exchange.conversation.to_string();
     diesel::insert_into(conversations::table)
         .values((
@@ -232,7 +231,7 @@ async fn append(conn: &mut Conn, exchange: &NewExchange) -> Result<(), Refusal> 
     Ok(())
 }
 
-async fn call_delivered(conn: &mut Conn, id: &str, at: i64) -> Result<Written, Refusal> {
+async fn call_delivered(conn: &mut Conn<'_>, id: &str, at: i64) -> Result<Written, Refusal> {
     diesel::update(calls::table.find(id).filter(calls::delivered_at.is_null()))
         .set(calls::delivered_at.eq(at))
         .execute(conn)
@@ -240,7 +239,7 @@ async fn call_delivered(conn: &mut Conn, id: &str, at: i64) -> Result<Written, R
     Ok(Written::Done)
 }
 
-async fn session_opened(conn: &mut Conn, session: &NewSession) -> Result<Written, Refusal> {
+async fn session_opened(conn: &mut Conn<'_>, session: &NewSession) -> Result<Written, Refusal> {
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(session.id.to_string()),
@@ -258,7 +257,7 @@ async fn session_opened(conn: &mut Conn, session: &NewSession) -> Result<Written
     Ok(Written::Done)
 }
 
-async fn session_ended(conn: &mut Conn, ended: &EndedSession) -> Result<Written, Refusal> {
+async fn session_ended(conn: &mut Conn<'_>, ended: &EndedSession) -> Result<Written, Refusal> {
     diesel::update(sessions::table.find(ended.id.to_string()).filter(sessions::closed_at.is_null()))
         .set((
             sessions::closed_at.eq(ended.closed_at.0),
