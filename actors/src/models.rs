@@ -1,7 +1,14 @@
 //! The catalogue: which models exist, at which provider, with which limits and prices. Data from `models/catalogue.toml`, merged
 //! with what the configuration adds. It never asks a provider anything.
 
+mod catalogue;
+pub mod fit;
+pub mod tokens;
+
+pub use catalogue::{BadCatalogue, Catalogue, UnknownModel};
+
 use crate::ids::{ModelId, ProviderName};
+use crate::provider::messages::Usage;
 
 /// One model of one provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +32,8 @@ pub struct Model {
 }
 
 /// How the thinking of a model is steered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Thinking {
     /// It does not think, or nothing is known.
     None,
@@ -44,4 +52,31 @@ pub struct Price {
     pub output: f64,
     /// Prompt tokens that the provider had in its cache.
     pub cached_input: f64,
+}
+
+/// Tokens that a price is for.
+const PRICED_TOKENS: f64 = 1_000_000.0;
+
+/// What a call cost, in US dollars. Cached prompt tokens have their own price; reasoning is part of the answer.
+pub fn cost(price: &Price, usage: &Usage) -> f64 {
+    let cached = usage.cached.min(usage.prompt);
+    let fresh = usage.prompt - cached;
+    let dollars = f64::from(fresh) * price.input
+        + f64::from(cached) * price.cached_input
+        + f64::from(usage.completion) * price.output;
+    dollars / PRICED_TOKENS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cached_token_costs_its_own_price() {
+        let price = Price { input: 1.0, output: 4.0, cached_input: 0.1 };
+        let usage = Usage { prompt: 1_000_000, cached: 500_000, completion: 250_000, reasoning: 200_000 };
+        assert!((cost(&price, &usage) - (0.5 + 0.05 + 1.0)).abs() < 1e-9);
+        let odd = Usage { prompt: 10, cached: 20, ..Usage::default() };
+        assert!(cost(&price, &odd) >= 0.0);
+    }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use actix_http::error::ParseError;
 use awc::ClientResponse;
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::StatusCode;
@@ -70,13 +71,22 @@ pub(super) async fn run(line: Line, ask: StartUpstreamCall, folding: Folding) {
     }
 }
 
+/// Where reading stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// After the terminal event; the end of the body is yet to be read.
+    Early,
+    /// At the end of the body, or where nothing more came of it.
+    AtEnd,
+}
+
 /// One exchange with the upstream, and what became known in it.
 struct Talk {
     line: Line,
     folding: Folding,
     status: Option<StatusCode>,
     first_token: Option<Duration>,
-    /// The response after its terminal event.
+    /// The response after its terminal event. One whose body has ended must not be read again: awc panics then.
     rest: Option<ClientResponse>,
 }
 
@@ -104,10 +114,9 @@ impl Talk {
         if response.status() != StatusCode::OK || !is_event_stream(&response) {
             return Err(self.refusal(&mut response).await);
         }
-        self.stream(&mut response, progress, started, first_byte_by).await?;
-        let folded = self.folding.borrow_mut().conclude();
-        self.rest = Some(response);
-        folded
+        let stopped = self.stream(&mut response, progress, started, first_byte_by).await?;
+        self.rest = (stopped == Stopped::Early).then_some(response);
+        self.folding.borrow_mut().conclude()
     }
 
     /// Reads events until the terminal one, the end of the body, or the silence that ends a finished answer.
@@ -117,7 +126,7 @@ impl Talk {
         progress: &watch::Sender<UpstreamProgress>,
         started: Instant,
         first_byte_by: Instant,
-    ) -> Result<(), Cause> {
+    ) -> Result<Stopped, Cause> {
         let mut decoder = Decoder::default();
         let mut pulse = Pulse::new(started);
         let mut silent_until = first_byte_by;
@@ -129,7 +138,7 @@ impl Talk {
                 Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
                 Ok(None) => {
                     self.finish(decoder);
-                    return Ok(());
+                    return Ok(Stopped::AtEnd);
                 }
                 Err(_) if clock::now() >= silent_until => return self.ended(FailureClass::Timeout),
                 Err(_) => {}
@@ -148,7 +157,7 @@ impl Talk {
                 progress.send_replace(state);
             }
         }
-        Ok(())
+        Ok(Stopped::Early)
     }
 
     fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<(), Cause> {
@@ -173,8 +182,8 @@ impl Talk {
     }
 
     /// The stream died. An answer that had its finish reason is whole all the same.
-    fn ended(&self, class: FailureClass) -> Result<(), Cause> {
-        if self.folding.borrow().finished() { Ok(()) } else { Err(Cause::of(class)) }
+    fn ended(&self, class: FailureClass) -> Result<Stopped, Cause> {
+        if self.folding.borrow().finished() { Ok(Stopped::AtEnd) } else { Err(Cause::of(class)) }
     }
 
     /// What a response that is no stream says.
@@ -248,25 +257,26 @@ async fn drain(mut response: ClientResponse) {
 
 fn of_send_error(error: &SendRequestError) -> FailureClass {
     match error {
-        // The connection stood and ended without a response.
-        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
-            FailureClass::Reset
-        }
+        SendRequestError::Connect(ConnectError::Disconnected) => FailureClass::Reset,
         SendRequestError::Connect(_) | SendRequestError::Url(_) => FailureClass::Connect,
-        SendRequestError::Response(
-            actix_http::error::ParseError::Io(_) | actix_http::error::ParseError::Incomplete,
-        ) => FailureClass::Reset,
+        SendRequestError::Response(ParseError::Io(_) | ParseError::Incomplete) => FailureClass::Reset,
         SendRequestError::Response(_) | SendRequestError::H2(_) | SendRequestError::TunnelNotSupported => {
             FailureClass::Garbage
         }
         SendRequestError::Timeout => FailureClass::Timeout,
-        _ => FailureClass::Reset,
+        // The connection stood, and ended while the request was on its way.
+        SendRequestError::Send(_)
+        | SendRequestError::Body(_)
+        | SendRequestError::Http(_)
+        | SendRequestError::Custom(..)
+        | _ => FailureClass::Reset,
     }
 }
 
 fn of_payload_error(error: &PayloadError) -> FailureClass {
-    match error {
-        PayloadError::Incomplete(_) | PayloadError::Io(_) => FailureClass::BrokenStream,
-        _ => FailureClass::Garbage,
+    if matches!(error, PayloadError::Incomplete(_) | PayloadError::Io(_)) {
+        FailureClass::BrokenStream
+    } else {
+        FailureClass::Garbage
     }
 }

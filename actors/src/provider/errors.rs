@@ -84,7 +84,6 @@ fn by_word(word: &str, message: &str) -> Option<FailureClass> {
         | "rate_limit_reached_error"
         | "rate_limit_exceeded"
         | "rate_limit_error"
-        | "overloaded_error"
         | "RESOURCE_EXHAUSTED" => FailureClass::Busy,
         "exceeded_current_quota_error" | "insufficient_quota" | "billing_hard_limit_reached" => {
             FailureClass::Quota

@@ -33,10 +33,14 @@ pub struct GetStanding;
 pub struct Standing {
     /// The provider's host, with its port where that is not the scheme's own.
     pub host: String,
+    /// The first eight hex digits of the SHA-256 of its key.
+    pub key_fingerprint: String,
     /// The breaker's state.
     pub breaker: BreakerState,
     /// Times that the provider's actor has been restarted.
     pub restarts: u32,
+    /// Upstream calls that are running.
+    pub in_flight: usize,
 }
 
 /// The state of a circuit breaker.

@@ -1,5 +1,6 @@
 //! Answers of all makes, as they should be.
 
+use exai_actors::clock;
 use exai_actors::provider::messages::{Finish, UpstreamPhase};
 use exai_upstream::{Make, key_fingerprint};
 
@@ -95,10 +96,10 @@ fn connections(rig: &Rig) -> Vec<u64> {
 async fn fifty_calls_do_not_wait_for_one_another() {
     let rig = rig(Make::Glm);
     let running = (0..50).map(|_| rig.begin("slow-headers=300+tokens=10+pace=10")).collect::<Vec<_>>();
-    let asked = std::time::SystemTime::now();
+    let asked = clock::now();
     for running in running {
         crate::support::outcome(running).await.unwrap();
     }
-    assert!(asked.elapsed().unwrap().as_millis() < 3_000);
+    assert!(asked.elapsed().as_millis() < 3_000);
     assert_eq!(rig.upstream.journal().len(), 50);
 }

@@ -19,25 +19,25 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Long enough for anything on loopback.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A provider and its double.
-pub struct Rig {
-    pub upstream: Upstream,
-    pub provider: Addr<Provider>,
-    pub name: ProviderName,
-    pub tasks: TaskTracker,
+pub(crate) struct Rig {
+    pub(crate) upstream: Upstream,
+    pub(crate) provider: Addr<Provider>,
+    pub(crate) name: ProviderName,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// A call under way.
-pub struct Running {
-    pub call: CallId,
-    pub cancel: CancellationToken,
-    pub progress: watch::Receiver<UpstreamProgress>,
-    pub outcome: oneshot::Receiver<Result<Completion, UpstreamFailure>>,
+pub(crate) struct Running {
+    pub(crate) call: CallId,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) progress: watch::Receiver<UpstreamProgress>,
+    pub(crate) outcome: oneshot::Receiver<Result<Completion, UpstreamFailure>>,
 }
 
-pub fn dialect(make: Make) -> Dialect {
+pub(crate) fn dialect(make: Make) -> Dialect {
     match make {
         Make::Kimi => Dialect::Kimi,
         Make::Glm => Dialect::Glm,
@@ -46,7 +46,7 @@ pub fn dialect(make: Make) -> Dialect {
 }
 
 /// A model that the make serves.
-pub fn model_of(make: Make) -> &'static str {
+pub(crate) fn model_of(make: Make) -> &'static str {
     match make {
         Make::Kimi => "kimi-k2.6",
         Make::Glm => "glm-4.7",
@@ -54,20 +54,20 @@ pub fn model_of(make: Make) -> &'static str {
     }
 }
 
-pub fn rig(make: Make) -> Rig {
+pub(crate) fn rig(make: Make) -> Rig {
     let silence = Duration::from_secs(30);
     rig_with(make, make.to_string(), Timeouts { first_byte: silence, idle: silence })
 }
 
 /// A provider named and keyed by `name`.
-pub fn rig_with(make: Make, name: String, timeouts: Timeouts) -> Rig {
+pub(crate) fn rig_with(make: Make, name: String, timeouts: Timeouts) -> Rig {
     let upstream = Upstream::start(make).unwrap();
     let (provider, tasks) = provider_at(&upstream.base_url(), make, &name, timeouts);
     Rig { upstream, provider, name: name.into(), tasks }
 }
 
 /// A provider at any address.
-pub fn provider_at(
+pub(crate) fn provider_at(
     base_url: &str,
     make: Make,
     name: &str,
@@ -84,7 +84,7 @@ pub fn provider_at(
     (provider::start(&Arbiter::current(), born, |_| {}), tasks)
 }
 
-pub fn prompt(provider: &ProviderName, model: &str) -> Prompt {
+pub(crate) fn prompt(provider: &ProviderName, model: &str) -> Prompt {
     Prompt {
         model: Arc::new(Model {
             id: model.into(),
@@ -103,7 +103,7 @@ pub fn prompt(provider: &ProviderName, model: &str) -> Prompt {
     }
 }
 
-pub fn begin(provider: &Addr<Provider>, prompt: Prompt) -> Running {
+pub(crate) fn begin(provider: &Addr<Provider>, prompt: Prompt) -> Running {
     let (progress, seen) = watch::channel(UpstreamProgress::default());
     let (done, outcome) = oneshot::channel();
     let cancel = CancellationToken::new();
@@ -115,18 +115,18 @@ pub fn begin(provider: &Addr<Provider>, prompt: Prompt) -> Running {
 
 impl Rig {
     /// Begins a call of the make's model with this script.
-    pub fn begin(&self, script: &str) -> Running {
+    pub(crate) fn begin(&self, script: &str) -> Running {
         let plus = if script.is_empty() { "" } else { "+" };
         let model = format!("{}{plus}{script}", model_of(self.upstream.make()));
         begin(&self.provider, prompt(&self.name, &model))
     }
 
     /// Asks with this script and waits for the outcome.
-    pub async fn ask(&self, script: &str) -> Result<Completion, UpstreamFailure> {
+    pub(crate) async fn ask(&self, script: &str) -> Result<Completion, UpstreamFailure> {
         outcome(self.begin(script)).await
     }
 }
 
-pub async fn outcome(running: Running) -> Result<Completion, UpstreamFailure> {
+pub(crate) async fn outcome(running: Running) -> Result<Completion, UpstreamFailure> {
     tokio::time::timeout(SOON, running.outcome).await.unwrap().unwrap()
 }

@@ -83,7 +83,9 @@ fn tools(ask: &Ask) -> &[Value] {
 
 /// The request offers `$web_search` and its last word is the user's, so the model searches.
 fn searches(make: Make, ask: &Ask) -> bool {
-    let offered = tools(ask).iter().any(|tool| tool.pointer("/function/name").and_then(Value::as_str) == Some(BUILTIN_SEARCH));
+    let offered = tools(ask)
+        .iter()
+        .any(|tool| tool.pointer("/function/name").and_then(Value::as_str) == Some(BUILTIN_SEARCH));
     make == Make::Kimi && offered && ask.turns.last().is_some_and(|turn| turn.role == "user")
 }
 
@@ -119,7 +121,7 @@ fn glm_search(make: Make, ask: &Ask) -> Option<(Value, bool)> {
 }
 
 fn id(context: &Context, key: u64, created: u64) -> String {
-    let (a, b) = (mix(key, context.n), mix(key ^ context.seed, context.n));
+    let (a, b) = (mix(key, context.n), mix(!key, context.n));
     match context.make {
         Make::Kimi => format!("chatcmpl-{:024x}", u128::from(a) << 32 | u128::from(b & 0xFFFF_FFFF)),
         // Recorded ids are 28 to 30 characters: fourteen digits, then hex.
@@ -163,12 +165,18 @@ impl Answer {
             think = think.min(cap32);
             text.truncate(left);
         }
-        let searched = ask.turns.iter().filter(|turn| turn.role == "tool" && turn.name.as_deref() == Some(BUILTIN_SEARCH)).count();
+        let searched = ask
+            .turns
+            .iter()
+            .filter(|turn| turn.role == "tool" && turn.name.as_deref() == Some(BUILTIN_SEARCH))
+            .count();
         let prompt = ask.prompt_tokens() + SEARCH_TOKENS * u64::try_from(searched).unwrap_or(0);
         let words = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let usage = Usage {
             prompt,
-            completion: words + u64::from(think) + call.as_ref().map_or(0, |call| count_tokens(&call.arguments)),
+            completion: words
+                + u64::from(think)
+                + call.as_ref().map_or(0, |call| count_tokens(&call.arguments)),
             reasoning: u64::from(think),
             cached: script.cached.map_or(context.cached, u64::from).min(prompt),
         };

@@ -66,9 +66,14 @@ fn turn(message: &Value) -> Turn {
         role: string("role").unwrap_or_default(),
         name: string("name"),
         text: text_of(content),
-        empty: content.is_null() || content.as_str() == Some("") || content.as_array().is_some_and(Vec::is_empty),
+        empty: content.is_null()
+            || content.as_str() == Some("")
+            || content.as_array().is_some_and(Vec::is_empty),
         reasoning: message.get("reasoning_content").is_some_and(Value::is_string),
-        calls: calls.iter().map(|call| call.get("id").and_then(Value::as_str).unwrap_or_default().to_owned()).collect(),
+        calls: calls
+            .iter()
+            .map(|call| call.get("id").and_then(Value::as_str).unwrap_or_default().to_owned())
+            .collect(),
         answers: string("tool_call_id"),
     }
 }
@@ -93,7 +98,8 @@ impl Ask {
         let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let turns = messages.iter().map(turn).collect();
         let stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
-        let include_usage = body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
+        let include_usage =
+            body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
         Some(Ask { model, base, script, stream, include_usage, turns, body })
     }
 
@@ -112,7 +118,22 @@ impl Ask {
     }
 
     pub(crate) fn last_user(&self) -> &str {
-        self.turns.iter().rev().find(|turn| turn.role == "user").map(|turn| turn.text.as_str()).unwrap_or_default()
+        self.turns
+            .iter()
+            .rev()
+            .find(|turn| turn.role == "user")
+            .map(|turn| turn.text.as_str())
+            .unwrap_or_default()
+    }
+
+    /// The ids of uploaded media that `ms://` urls in the messages name.
+    pub(crate) fn references(&self) -> Vec<&str> {
+        let messages =
+            self.body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let parts = messages.iter().filter_map(|message| message.get("content")?.as_array()).flatten();
+        let media = parts.filter_map(|part| part.get("image_url").or_else(|| part.get("video_url")));
+        let urls = media.filter_map(|media| media.get("url").unwrap_or(media).as_str());
+        urls.filter_map(|url| url.strip_prefix("ms://")).collect()
     }
 
     /// What the prompt is billed.

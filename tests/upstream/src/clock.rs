@@ -14,10 +14,7 @@ pub(crate) fn now() -> Instant {
 /// Seconds since 1970 in UTC; 0 on a host whose clock stands before that.
 #[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 /// The Beijing civil time of a UTC second, as `[year, month, day, hour, minute, second]`.

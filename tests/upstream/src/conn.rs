@@ -51,6 +51,9 @@ impl Conn {
 
     /// Writes all of it, and tells `sent` about every piece the kernel took.
     pub(crate) async fn write(&mut self, mut bytes: &[u8], mut sent: impl FnMut(usize)) -> Result<(), Gone> {
+        // A client that reads as fast as we write would otherwise keep this thread to itself. In front, not behind: the end of a request is
+        // told as soon as its last byte is out.
+        tokio::task::yield_now().await;
         while !bytes.is_empty() {
             tokio::select! {
                 biased;
@@ -66,8 +69,6 @@ impl Conn {
                 Err(_) => return Err(Gone),
             }
         }
-        // A client that reads as fast as we write would otherwise keep this thread to itself.
-        tokio::task::yield_now().await;
         Ok(())
     }
 

@@ -43,12 +43,16 @@ impl<'a> Feed<'a> {
         let answer = self.answer;
         match self.phase {
             Phase::Role => (Some(Event::Role), Phase::Think(0)),
-            Phase::Think(i) if i < answer.think => (Some(Event::Think(text::thought(i))), Phase::Think(i + 1)),
+            Phase::Think(i) if i < answer.think => {
+                (Some(Event::Think(text::thought(i))), Phase::Think(i + 1))
+            }
             Phase::Think(0) => (None, Phase::Huge),
             Phase::Think(_) => (None, Phase::ThinkEnd),
             Phase::ThinkEnd => (Some(Event::ThinkEnd), Phase::Huge),
             Phase::Huge => (answer.huge.map(|bytes| Event::Text("x".repeat(bytes))), Phase::Text(0)),
-            Phase::Text(i) if i < answer.text.len() || answer.endless => (Some(Event::Text(answer.text.piece(i))), Phase::Text(i + 1)),
+            Phase::Text(i) if i < answer.text.len() || answer.endless => {
+                (Some(Event::Text(answer.text.piece(i))), Phase::Text(i + 1))
+            }
             Phase::Text(_) => (None, Phase::Call(0)),
             Phase::Call(i) if answer.call.as_ref().is_some_and(|call| i < wire::call_events(call)) => {
                 (Some(Event::Call(i)), Phase::Call(i + 1))

@@ -47,7 +47,10 @@ pub(crate) fn chat(make: Make, ask: &Ask) -> Result<Model, Refusal> {
     }
     if ask.prompt_tokens() > model.context {
         return Err(match make {
-            Make::Kimi => invalid(&format!("Invalid request: Your request exceeded model token limit : {}", model.context)),
+            Make::Kimi => invalid(&format!(
+                "Invalid request: Your request exceeded model token limit : {}",
+                model.context
+            )),
             Make::Glm | Make::OpenAi => named("too_long"),
         });
     }
@@ -79,7 +82,10 @@ fn kimi_parameters(model: Model, ask: &Ask) -> Option<Refusal> {
         }
     }
     let choice = ask.field("tool_choice");
-    if k2 && thinking && choice.is_some_and(|choice| choice.as_str() == Some("required") || choice.is_object()) {
+    if k2
+        && thinking
+        && choice.is_some_and(|choice| choice.as_str() == Some("required") || choice.is_object())
+    {
         let what = if choice.is_some_and(Value::is_object) { "specified" } else { "required" };
         return Some(invalid(&format!("tool_choice '{what}' is incompatible with thinking enabled")));
     }
@@ -97,7 +103,9 @@ fn kimi_history(thinking: bool, ask: &Ask) -> Option<Refusal> {
                 )));
             }
             if turn.calls.is_empty() && turn.empty {
-                return Some(invalid(&format!("the message at position {index} with role 'assistant' must not be empty")));
+                return Some(invalid(&format!(
+                    "the message at position {index} with role 'assistant' must not be empty"
+                )));
             }
             known.extend(turn.calls.iter().map(String::as_str));
         }
@@ -105,7 +113,10 @@ fn kimi_history(thinking: bool, ask: &Ask) -> Option<Refusal> {
             return Some(invalid("tool_call_id  is not found"));
         }
         // What the search found travels in the arguments: changed, it is not found again.
-        if turn.role == "tool" && turn.name.as_deref() == Some(BUILTIN_SEARCH) && turn.text != search_arguments(ask) {
+        if turn.role == "tool"
+            && turn.name.as_deref() == Some(BUILTIN_SEARCH)
+            && turn.text != search_arguments(ask)
+        {
             return Some(invalid("tool_call_id  is not found"));
         }
     }
@@ -115,11 +126,20 @@ fn kimi_history(thinking: bool, ask: &Ask) -> Option<Refusal> {
 /// D8 on GLM: always-thinking models, the range of `max_tokens`, and a dialogue without a user.
 fn glm_parameters(model: Model, ask: &Ask) -> Option<Refusal> {
     if model.thinking == Thinking::Always && ask.thinking_off() {
-        return Some(Refusal::glm(400, 1210, "Invalid API parameter, thinking.type must be enabled for this model.", false));
+        return Some(Refusal::glm(
+            400,
+            1210,
+            "Invalid API parameter, thinking.type must be enabled for this model.",
+            false,
+        ));
     }
     let range = |name: &str, low: f64, high: f64| {
         let outside = |value: &Value| value.as_f64().is_none_or(|value| !(low..=high).contains(&value));
-        let message = || format!("Invalid API parameter, {name} is out of range [{low},{high}], please check the documentation.");
+        let message = || {
+            format!(
+                "Invalid API parameter, {name} is out of range [{low},{high}], please check the documentation."
+            )
+        };
         ask.field(name).is_some_and(outside).then(|| Refusal::glm(400, 1210, &message(), false))
     };
     let silent = ask.turns.iter().all(|turn| turn.role == "system" || turn.role == "assistant");

@@ -102,7 +102,8 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, ReadError> {
     let path = target.split('?').next().unwrap_or_default().to_owned();
     let method = request.method.unwrap_or_default().to_owned();
     let framing = framing(&headers)?;
-    let asked = headers.iter().find(|(name, _)| name == "connection").map(|(_, value)| value.to_ascii_lowercase());
+    let asked =
+        headers.iter().find(|(name, _)| name == "connection").map(|(_, value)| value.to_ascii_lowercase());
     let keep_alive = match asked {
         Some(value) if value.contains("close") => false,
         Some(value) if value.contains("keep-alive") => true,
@@ -113,7 +114,9 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, ReadError> {
 
 /// A head that frames its body twice is refused: that is how requests are smuggled.
 fn framing(headers: &[(String, String)]) -> Result<Framing, ReadError> {
-    let of = |wanted: &str| headers.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+    let of = |wanted: &str| {
+        headers.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
     match (of("transfer-encoding").as_slice(), of("content-length").as_slice()) {
         ([], []) => Ok(Framing::Length(0)),
         ([], [length]) if length.bytes().all(|byte| byte.is_ascii_digit()) => length
@@ -145,7 +148,9 @@ async fn read_chunked(conn: &mut Conn) -> Result<Bytes, ReadError> {
         let (line, size) = loop {
             match httparse::parse_chunk_size(&conn.buf) {
                 Ok(httparse::Status::Complete(found)) => break found,
-                Ok(httparse::Status::Partial) if conn.buf.len() > CHUNK_LINE_BYTES_MAX => return Err(ReadError::Malformed),
+                Ok(httparse::Status::Partial) if conn.buf.len() > CHUNK_LINE_BYTES_MAX => {
+                    return Err(ReadError::Malformed);
+                }
                 Ok(httparse::Status::Partial) => more(conn).await?,
                 Err(_) => return Err(ReadError::Malformed),
             }

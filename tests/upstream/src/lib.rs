@@ -14,6 +14,7 @@ mod ask;
 mod cache;
 mod clock;
 mod conn;
+mod endpoints;
 mod feed;
 mod files;
 mod gates;

@@ -30,7 +30,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--key" => options.required_key = Some(value()?),
             "--seed" => options.seed = number(&value()?)?,
             "--max-concurrency" => options.max_concurrency = Some(number(&value()?)?),
-            "--script" => options.default_script = value()?.parse::<Script>().map_err(|error| error.to_string())?,
+            "--script" => {
+                options.default_script = value()?.parse::<Script>().map_err(|error| error.to_string())?
+            }
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -45,8 +47,10 @@ fn run() -> Result<(), String> {
         if options.port != 0 {
             options.port = options.port.checked_add(above).ok_or("--port is too high")?;
         }
-        let upstream = Upstream::start_with(*make, options).map_err(|error| format!("cannot start {make}: {error}"))?;
-        writeln!(std::io::stdout(), "{make} {}", upstream.base_url()).map_err(|error| format!("cannot print: {error}"))?;
+        let upstream =
+            Upstream::start_with(*make, options).map_err(|error| format!("cannot start {make}: {error}"))?;
+        writeln!(std::io::stdout(), "{make} {}", upstream.base_url())
+            .map_err(|error| format!("cannot print: {error}"))?;
         running.push(upstream);
     }
     loop {

@@ -59,7 +59,10 @@ impl Refusal {
 
     /// OpenAI's shape.
     pub(crate) fn openai(status: u16, kind: &str, code: Option<&str>, message: &str) -> Refusal {
-        Refusal::json(status, json!({"error": {"message": message, "type": kind, "param": null, "code": code}}))
+        Refusal::json(
+            status,
+            json!({"error": {"message": message, "type": kind, "param": null, "code": code}}),
+        )
     }
 
     /// A refusal of that make with no name of its own.
@@ -96,8 +99,7 @@ pub(crate) fn by_name(make: Make, name: &str, script: &Script, model: &str) -> R
         let status = name.parse::<u16>().ok().filter(|status| (400..600).contains(status))?;
         Some(Refusal::plain(make, status, &format!("scripted status {status}")))
     };
-    shared
-        .or_else(own)
-        .or_else(by_status)
-        .unwrap_or_else(|| Refusal::plain(make, 500, &format!("the upstream double knows no refusal {name:?} of {make}")))
+    shared.or_else(own).or_else(by_status).unwrap_or_else(|| {
+        Refusal::plain(make, 500, &format!("the upstream double knows no refusal {name:?} of {make}"))
+    })
 }

@@ -73,7 +73,8 @@ fn ms(value: Option<u32>) -> Duration {
 /// How long a whole completion takes that the script paces as a stream.
 pub(crate) fn work(script: &Script, chunks: usize) -> Duration {
     let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
-    ms(script.delay_ms) + Duration::from_millis(u64::from(script.pace_ms.unwrap_or(PACE_MS_DEFAULT))).saturating_mul(chunks)
+    ms(script.delay_ms)
+        + Duration::from_millis(u64::from(script.pace_ms.unwrap_or(PACE_MS_DEFAULT))).saturating_mul(chunks)
 }
 
 fn reason(status: u16) -> &'static str {
@@ -106,7 +107,12 @@ pub(crate) struct Player<'a> {
 }
 
 impl<'a> Player<'a> {
-    pub(crate) fn new(conn: &'a mut Conn, ticket: &'a Ticket, script: &'a Script, keep_alive: bool) -> Player<'a> {
+    pub(crate) fn new(
+        conn: &'a mut Conn,
+        ticket: &'a Ticket,
+        script: &'a Script,
+        keep_alive: bool,
+    ) -> Player<'a> {
         Player { conn, ticket, script, keep_alive, sse: Sse::new(script) }
     }
 
@@ -147,7 +153,13 @@ impl<'a> Player<'a> {
         self.conn.write(bytes, |taken| ticket.note(|entry| entry.sent_bytes += taken)).await
     }
 
-    fn head(&self, status: u16, content_type: &str, headers: &[(&'static str, String)], framing: &str) -> Vec<u8> {
+    fn head(
+        &self,
+        status: u16,
+        content_type: &str,
+        headers: &[(&'static str, String)],
+        framing: &str,
+    ) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
         if !content_type.is_empty() {
             head += &format!("content-type: {content_type}\r\n");
@@ -206,7 +218,6 @@ impl<'a> Player<'a> {
             }
             let line = self.sse.line(&payload.text);
             self.body(&line, payload.last).await?;
-
         }
         Ok((Ended::Complete, self.after()))
     }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use crate::Make;
 use crate::answer::{Answer, Context};
 use crate::ask::{Ask, clip};
+use crate::endpoints;
 use crate::gates;
 use crate::http::Head;
 use crate::journal::Ticket;
-use crate::models;
 use crate::refusal::{self, Refusal};
 use crate::reply::{Reply, Whole, work};
 use crate::script::{Script, ScriptError};
@@ -83,7 +81,12 @@ fn headers(shared: &Shared, n: u64) -> Vec<(&'static str, String)> {
 }
 
 /// First match wins: queue, header, model name, default.
-fn script_for(shared: &Shared, endpoint: &str, head: &Head, ask: Option<&Ask>) -> Result<Script, ScriptError> {
+fn script_for(
+    shared: &Shared,
+    endpoint: &str,
+    head: &Head,
+    ask: Option<&Ask>,
+) -> Result<Script, ScriptError> {
     if let Some(script) = shared.queued(endpoint) {
         return Ok(script);
     }
@@ -97,7 +100,11 @@ fn script_for(shared: &Shared, endpoint: &str, head: &Head, ask: Option<&Ask>) -
 pub(crate) fn route(shared: &Arc<Shared>, head: &Head, body: &[u8], ticket: &Ticket) -> Routed {
     let Some(endpoint) = endpoint(shared.make, &head.path) else {
         let refusal = Refusal::plain(shared.make, 404, "no such path on the upstream double");
-        return Routed { reply: Reply::Whole(Whole::refusal(refusal, &Script::default())), script: Script::default(), permit: None };
+        return Routed {
+            reply: Reply::Whole(Whole::refusal(refusal, &Script::default())),
+            script: Script::default(),
+            permit: None,
+        };
     };
     let ask = (endpoint == CHAT).then(|| Ask::read(body)).flatten();
     if let Some(ask) = &ask {
@@ -112,13 +119,17 @@ pub(crate) fn route(shared: &Arc<Shared>, head: &Head, body: &[u8], ticket: &Tic
         Ok(script) => script,
         Err(error) => {
             let refusal = Refusal::plain(shared.make, 400, &error.to_string());
-            return Routed { reply: Reply::Whole(Whole::refusal(refusal, &Script::default())), script: Script::default(), permit: None };
+            return Routed {
+                reply: Reply::Whole(Whole::refusal(refusal, &Script::default())),
+                script: Script::default(),
+                permit: None,
+            };
         }
     };
     let (reply, permit) = match scripted(shared, head, &script, ask.as_ref()) {
         Some(whole) => (Reply::Whole(whole), None),
         None if endpoint == CHAT => chat(shared, head, body, ask.as_ref(), &script, ticket),
-        None => (Reply::Whole(other(shared, head, endpoint, body, &script)), None),
+        None => (Reply::Whole(endpoints::answer(shared, head, endpoint, body, &script)), None),
     };
     let reply = match reply {
         Reply::Whole(mut whole) => {
@@ -133,7 +144,9 @@ pub(crate) fn route(shared: &Arc<Shared>, head: &Head, body: &[u8], ticket: &Tic
 /// What comes before any look at the request's content: the key, and replies that the script dictates.
 fn scripted(shared: &Shared, head: &Head, script: &Script, ask: Option<&Ask>) -> Option<Whole> {
     let options = &shared.options;
-    if let Some(refusal) = gates::key(shared.make, head.key(), options.required_key.as_deref(), options.keyless) {
+    if let Some(refusal) =
+        gates::key(shared.make, head.key(), options.required_key.as_deref(), options.keyless)
+    {
         return Some(Whole::refusal(refusal, script));
     }
     if let Some(name) = &script.refuse {
@@ -172,6 +185,9 @@ fn chat(
         Ok(model) => model,
         Err(refusal) => return refuse(refusal),
     };
+    if let Some(refusal) = shared.files.lock().bad_reference(make, head.key(), ask) {
+        return refuse(refusal);
+    }
     let cached = shared.cache.lock().visit(head.key(), ask);
     let context = Context { make, seed: shared.options.seed, n: ticket.n, cached };
     let answer = Answer::new(&context, model, ask, body, script);
@@ -186,30 +202,4 @@ fn chat(
     let chunks = answer.text.len() + usize::try_from(answer.think).unwrap_or(0);
     whole.work = work(script, chunks);
     (Reply::Whole(whole), Some(permit))
-}
-
-/// The endpoints beside chat, in small versions.
-fn other(shared: &Shared, head: &Head, endpoint: &str, body: &[u8], script: &Script) -> Whole {
-    match (head.method.as_str(), endpoint) {
-        ("GET", "/models") => Whole::json(200, &models::list(shared.make)),
-        ("GET", "/users/me/balance") if shared.make == Make::Kimi => Whole::json(
-            200,
-            &json!({"code": 0, "data": {"available_balance": 49.58894, "voucher_balance": 46.58893, "cash_balance": 3.00001},
-                "scode": "0x0", "status": true}),
-        ),
-        ("POST", "/tokenizers/estimate-token-count" | "/tokenizer") => estimate(shared.make, body),
-        _ => Whole::refusal(Refusal::plain(shared.make, 404, "no such path on the upstream double"), script),
-    }
-}
-
-/// Agrees with the `prompt_tokens` that a chat of these messages is billed.
-fn estimate(make: Make, body: &[u8]) -> Whole {
-    let total = Ask::read(body).map(|ask| ask.prompt_tokens()).map_or(Value::Null, Value::from);
-    Whole::json(
-        200,
-        &match make {
-            Make::Kimi | Make::OpenAi => json!({"data": {"total_tokens": total}}),
-            Make::Glm => json!({"id": "double", "usage": {"prompt_tokens": total, "total_tokens": total}}),
-        },
-    )
 }

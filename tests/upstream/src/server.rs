@@ -63,7 +63,11 @@ impl Shared {
 }
 
 /// Serves until the stop channel closes.
-pub(crate) async fn run(listener: std::net::TcpListener, shared: Arc<Shared>, mut stop: oneshot::Receiver<()>) -> io::Result<()> {
+pub(crate) async fn run(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    mut stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let accepted = tokio::select! {

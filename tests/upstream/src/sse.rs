@@ -42,7 +42,8 @@ impl Sse {
     /// The event of one payload, with comments in front of it where the script wants them.
     pub(crate) fn line(&self, payload: &str) -> Vec<u8> {
         let newline = self.newline;
-        let comment = if self.comments { format!(": keep-alive{newline}{newline}{newline}") } else { String::new() };
+        let comment =
+            if self.comments { format!(": keep-alive{newline}{newline}{newline}") } else { String::new() };
         format!("{comment}{}{payload}{newline}{newline}", self.prefix).into_bytes()
     }
 

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use crate::Make;
 use crate::ask::{Ask, clip};
 
-/// Words of an answer when the script names no number.
-const TOKENS_DEFAULT: usize = 40;
+/// Words after the introduction when the script names no number: whole sentences, about 40 words in all.
+const FILLER_DEFAULT: usize = 20;
 /// Words in every filler sentence; equal lengths make word `i` a matter of arithmetic.
 const SENTENCE_WORDS: u64 = 10;
 /// Characters of one echo delta.
@@ -18,7 +18,7 @@ const FILLER: &[&str] = &[
     "Cache what is pure, and let everything else stay honest.",
     "The naïve version is often fast enough, so measure it.",
     "Name the invariant first; the loop then almost writes itself.",
-    "Every queue needs a limit — otherwise memory becomes the limit.",
+    "Every queue needs a limit — memory becomes it otherwise.",
     "A retry without a budget is a very slow outage.",
     "Prefer a small café of modules over one large canteen.",
     "月 means moon, and this sentence has exactly ten words.",
@@ -28,8 +28,21 @@ const FILLER: &[&str] = &[
     "Delete the branch that nobody takes; the rest reads better.",
 ];
 
-const THOUGHTS: &[&str] =
-    &["First, ", "the ", "question ", "itself: ", "what ", "is ", "being ", "asked, ", "and ", "why? ", "Then ", "an ", "answer. "];
+const THOUGHTS: &[&str] = &[
+    "First, ",
+    "the ",
+    "question ",
+    "itself: ",
+    "what ",
+    "is ",
+    "being ",
+    "asked, ",
+    "and ",
+    "why? ",
+    "Then ",
+    "an ",
+    "answer. ",
+];
 
 /// The text of one answer, piece by piece.
 #[derive(Clone, Debug)]
@@ -66,9 +79,12 @@ impl Text {
         let seen = ask.turns.len();
         let plural = if seen == 1 { "" } else { "s" };
         let cited = if cite { " The web agrees [ref_1]." } else { "" };
-        let intro = format!("This is the double of {name} speaking. You asked: “{quote}” I have seen {seen} message{plural}.{cited}");
+        let intro = format!(
+            "This is the double of {name} speaking. You asked: “{quote}” I have seen {seen} message{plural}.{cited}"
+        );
         let mut head: Vec<String> = intro.split_inclusive(' ').map(str::to_owned).collect();
-        let total = tokens.and_then(|tokens| usize::try_from(tokens).ok()).unwrap_or(TOKENS_DEFAULT.max(head.len()));
+        let total =
+            tokens.and_then(|tokens| usize::try_from(tokens).ok()).unwrap_or(head.len() + FILLER_DEFAULT);
         head.truncate(total);
         if let Some(last) = head.last_mut().filter(|last| !last.ends_with(' ')) {
             last.push(' ');
@@ -144,7 +160,10 @@ mod tests {
 
     #[test]
     fn an_answer_has_as_many_words_as_the_script_says() {
-        let ask = Ask::read(br#"{"model":"kimi-k2.6","messages":[{"role":"user","content":"Why is the sky  blue?"}]}"#).unwrap();
+        let ask = Ask::read(
+            br#"{"model":"kimi-k2.6","messages":[{"role":"user","content":"Why is the sky  blue?"}]}"#,
+        )
+        .unwrap();
         for tokens in [0, 1, 5, 40, 400] {
             let text = Text::spoken(Make::Kimi, &ask, 7, Some(tokens), false);
             let whole = text.whole();

@@ -63,7 +63,10 @@ impl FromStr for Make {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Make, String> {
-        Make::ALL.into_iter().find(|make| make.to_string() == text).ok_or_else(|| format!("no make is called {text:?}"))
+        Make::ALL
+            .into_iter()
+            .find(|make| make.to_string() == text)
+            .ok_or_else(|| format!("no make is called {text:?}"))
     }
 }
 
@@ -161,6 +164,11 @@ impl Upstream {
         self.shared.journal.running()
     }
 
+    /// Files uploaded and not deleted, of all keys.
+    pub fn file_count(&self) -> usize {
+        self.shared.files.lock().len()
+    }
+
     /// Queues a script for the next chat request; the queue comes before header, model name and default.
     pub fn push_script(&self, script: Script) {
         self.push_script_to(CHAT, script);
@@ -189,13 +197,16 @@ impl Upstream {
         let deadline = clock::now() + timeout;
         let mut seen = u64::MAX;
         loop {
+            let began = clock::now();
             if self.shared.journal.newer_than(&mut seen).is_some_and(|entries| predicate(&entries)) {
                 return true;
             }
-            if clock::now() >= deadline {
+            let ended = clock::now();
+            if ended >= deadline {
                 return false;
             }
-            std::thread::sleep(POLL);
+            // A long journal takes long to copy, under the lock: look less often.
+            std::thread::sleep(POLL.max(ended.duration_since(began) * 4));
         }
     }
 }

@@ -56,8 +56,12 @@ pub(crate) fn completion(answer: &Answer) -> String {
 pub(crate) fn error(make: Make) -> &'static str {
     match make {
         Make::Kimi => r#"{"error":{"message":"the engine failed in mid-stream","type":"server_error"}}"#,
-        Make::Glm => r#"{"error":{"code":"1234","message":"Network error, please contact customer service"}}"#,
-        Make::OpenAi => r#"{"error":{"message":"The server had an error","type":"server_error","param":null,"code":null}}"#,
+        Make::Glm => {
+            r#"{"error":{"code":"1234","message":"Network error, please contact customer service"}}"#
+        }
+        Make::OpenAi => {
+            r#"{"error":{"message":"The server had an error","type":"server_error","param":null,"code":null}}"#
+        }
     }
 }
 
@@ -88,7 +92,8 @@ fn call_delta(answer: &Answer, call: &Call, i: usize) -> String {
             quote(&arguments)
         );
     }
-    let piece: String = call.arguments.chars().skip((i - 1) * ARGUMENT_PIECE_CHARS).take(ARGUMENT_PIECE_CHARS).collect();
+    let piece: String =
+        call.arguments.chars().skip((i - 1) * ARGUMENT_PIECE_CHARS).take(ARGUMENT_PIECE_CHARS).collect();
     format!(r#"[{{{index}"function":{{"arguments":{}}}}}]"#, quote(&piece))
 }
 

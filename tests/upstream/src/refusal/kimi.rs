@@ -23,9 +23,19 @@ const TABLE: &[(&str, u16, &str, &str)] = &[
     ("tool_call_id", 400, REQUEST, "tool_call_id  is not found"),
     ("too_long", 400, REQUEST, "Invalid request: Your request exceeded model token limit : 262144"),
     ("input_too_long", 400, REQUEST, "Input token length too long"),
-    ("schema", 400, REQUEST, "response_format json_schema is not a valid moonshot flavored json schema, details: <unknown keyword>"),
+    (
+        "schema",
+        400,
+        REQUEST,
+        "response_format json_schema is not a valid moonshot flavored json schema, details: <unknown keyword>",
+    ),
     ("file_purpose", 400, REQUEST, "Invalid purpose: only 'file-extract' accepted"),
-    ("file_size", 400, REQUEST, "File size is too large, max file size is 100MB, please confirm and re-upload the file"),
+    (
+        "file_size",
+        400,
+        REQUEST,
+        "File size is too large, max file size is 100MB, please confirm and re-upload the file",
+    ),
     ("file_empty", 400, REQUEST, "File size is zero, please confirm and re-upload the file"),
     (
         "file_count",
@@ -39,7 +49,12 @@ const TABLE: &[(&str, u16, &str, &str)] = &[
     ("permission", 403, "permission_denied_error", "The API you are accessing is not open"),
     ("permission_user", 403, "permission_denied_error", "You are not allowed to get other user info"),
     ("too_large", 413, REQUEST, "Request exceeds the maximum size"),
-    ("overloaded", 429, "engine_overloaded_error", "The engine is currently overloaded, please try again later"),
+    (
+        "overloaded",
+        429,
+        "engine_overloaded_error",
+        "The engine is currently overloaded, please try again later",
+    ),
     ("client_closed", 499, "client_closed_request", "client closed request"),
     ("server_error", 500, "server_error", "Failed to extract file: internal error"),
     ("unexpected_output", 500, "unexpected_output", "invalid state transition"),
@@ -47,7 +62,9 @@ const TABLE: &[(&str, u16, &str, &str)] = &[
 ];
 
 pub(super) fn by_name(name: &str, wait: u64, model: &str) -> Option<Refusal> {
-    let limited = |what: String| Some(Refusal::kimi(429, "rate_limit_reached_error", &format!("{ACCOUNT} request reached {what}")));
+    let limited = |what: String| {
+        Some(Refusal::kimi(429, "rate_limit_reached_error", &format!("{ACCOUNT} request reached {what}")))
+    };
     let quota = |message: &str| Some(Refusal::kimi(429, "exceeded_current_quota_error", message));
     match name {
         "rate_limit" | "concurrency" => {
@@ -59,7 +76,9 @@ pub(super) fn by_name(name: &str, wait: u64, model: &str) -> Option<Refusal> {
         "balance" => quota(&format!(
             "{ACCOUNT} is suspended due to insufficient balance, please recharge your account or check your plan and billing details"
         )),
-        "quota" => quota("You exceeded your current token quota: org-double 1000, please check your account balance"),
+        "quota" => {
+            quota("You exceeded your current token quota: org-double 1000, please check your account balance")
+        }
         "not_found" => Some(not_found(model)),
         _ => {
             let (_, status, kind, message) = TABLE.iter().find(|row| row.0 == name)?;
@@ -70,5 +89,9 @@ pub(super) fn by_name(name: &str, wait: u64, model: &str) -> Option<Refusal> {
 
 /// The model gate's refusal.
 pub(crate) fn not_found(model: &str) -> Refusal {
-    Refusal::kimi(404, "resource_not_found_error", &format!("Not found the model {model} or Permission denied"))
+    Refusal::kimi(
+        404,
+        "resource_not_found_error",
+        &format!("Not found the model {model} or Permission denied"),
+    )
 }

@@ -16,7 +16,9 @@ fn object(name: &str, wait: u64, model: &str) -> Option<Refusal> {
             429,
             "requests",
             Some("rate_limit_exceeded"),
-            &format!("Rate limit reached for {model}: Limit 3, Used 3, Requested 1. Please try again in {wait}s."),
+            &format!(
+                "Rate limit reached for {model}: Limit 3, Used 3, Requested 1. Please try again in {wait}s."
+            ),
         ),
         "quota" | "balance" => Refusal::openai(
             429,
@@ -25,7 +27,12 @@ fn object(name: &str, wait: u64, model: &str) -> Option<Refusal> {
             "You exceeded your current quota, please check your plan and billing details.",
         ),
         "auth" => Refusal::openai(401, request, Some("invalid_api_key"), "Incorrect API key provided."),
-        "permission" => Refusal::openai(403, request, Some("permission_denied"), "You do not have access to this project."),
+        "permission" => Refusal::openai(
+            403,
+            request,
+            Some("permission_denied"),
+            "You do not have access to this project.",
+        ),
         "not_found" => {
             let message = format!("The model `{model}` does not exist or you do not have access to it.");
             Refusal::openai(404, request, Some("model_not_found"), &message)
@@ -42,12 +49,31 @@ fn object(name: &str, wait: u64, model: &str) -> Option<Refusal> {
             Some("content_filter"),
             "The response was filtered due to the prompt triggering content management policy.",
         ),
-        "payment" => Refusal::openai(402, "unknown_error", Some("invalid_request_error"), "Insufficient Balance"),
-        "unprocessable" => Refusal::openai(422, request, None, "Failed to deserialize the JSON body into the target type"),
-        "capacity" => Refusal::openai(498, "capacity_exceeded", Some("capacity_exceeded"), "Flex tier capacity exceeded"),
+        "payment" => {
+            Refusal::openai(402, "unknown_error", Some("invalid_request_error"), "Insufficient Balance")
+        }
+        "unprocessable" => {
+            Refusal::openai(422, request, None, "Failed to deserialize the JSON body into the target type")
+        }
+        "capacity" => Refusal::openai(
+            498,
+            "capacity_exceeded",
+            Some("capacity_exceeded"),
+            "Flex tier capacity exceeded",
+        ),
         "overloaded" => Refusal::openai(529, "overloaded_error", None, "Overloaded"),
-        "server_error" => Refusal::openai(500, "server_error", None, "The server had an error while processing your request."),
-        "unavailable" => Refusal::openai(503, "server_error", None, "The engine is currently overloaded, please try again later"),
+        "server_error" => Refusal::openai(
+            500,
+            "server_error",
+            None,
+            "The server had an error while processing your request.",
+        ),
+        "unavailable" => Refusal::openai(
+            503,
+            "server_error",
+            None,
+            "The engine is currently overloaded, please try again later",
+        ),
         _ => return None,
     })
 }
@@ -69,7 +95,10 @@ fn odd(name: &str) -> Option<Refusal> {
         ),
         "detail_text" => Refusal::json(400, json!({"detail": "Unsupported parameter"})),
         "error_text" => Refusal::json(500, json!({"error": "model runner has unexpectedly stopped"})),
-        "loading" => Refusal::json(503, json!({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})),
+        "loading" => Refusal::json(
+            503,
+            json!({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
+        ),
         "tool_use_failed" => Refusal::json(
             400,
             json!({"error": {"message": "Failed to call a function.", "type": "invalid_request_error", "code": "tool_use_failed",

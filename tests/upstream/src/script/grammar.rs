@@ -73,7 +73,8 @@ fn set_value(script: &mut Script, key: &str, value: &str) -> Result<(), ScriptEr
         "wait" => (&mut script.wait, COUNT_MAX),
         _ => return set_text(script, key, value),
     };
-    let number = value.parse::<u32>().map_err(|_| ScriptError(format!("{key} takes a number, not {value:?}")))?;
+    let number =
+        value.parse::<u32>().map_err(|_| ScriptError(format!("{key} takes a number, not {value:?}")))?;
     if number > max || (key == "split" && number == 0) {
         return Err(ScriptError(format!("{key}={number} is out of range (at most {max})")));
     }

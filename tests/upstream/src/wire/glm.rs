@@ -65,7 +65,8 @@ fn last(answer: &Answer) -> String {
 
 pub(super) fn completion(answer: &Answer) -> String {
     let calls = answer.call.as_ref().map(|call| format!(r#","tool_calls":{}"#, call_whole(answer, call)));
-    let items = answer.search.as_ref().map(|(items, _)| format!(r#","web_search":{items}"#)).unwrap_or_default();
+    let items =
+        answer.search.as_ref().map(|(items, _)| format!(r#","web_search":{items}"#)).unwrap_or_default();
     let usage = billed(answer, &usage(answer));
     format!(
         r#"{{"choices":[{{"finish_reason":{},"index":0,"message":{{"content":{},"{}":{},"role":"assistant"{}}}}}],"created":{},"id":"{}","model":{},"object":"chat.completion","request_id":"{}"{usage}{items}}}"#,

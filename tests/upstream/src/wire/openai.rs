@@ -31,7 +31,9 @@ pub(super) fn chunk(answer: &Answer, event: &Event) -> Option<String> {
     let null = if answer.null_usage { r#","usage":null"# } else { "" };
     let (delta, finish) = match event {
         Event::Role => (r#"{"role":"assistant","content":"","refusal":null}"#.to_owned(), "null".to_owned()),
-        Event::Think(text) => (format!(r#"{{"{}":{}}}"#, answer.reasoning_field, quote(text)), "null".to_owned()),
+        Event::Think(text) => {
+            (format!(r#"{{"{}":{}}}"#, answer.reasoning_field, quote(text)), "null".to_owned())
+        }
         Event::Text(text) => (format!(r#"{{"content":{}}}"#, quote(text)), "null".to_owned()),
         Event::Call(i) => {
             let calls = call_delta(answer, answer.call.as_ref()?, *i);
@@ -48,7 +50,9 @@ pub(super) fn chunk(answer: &Answer, event: &Event) -> Option<String> {
         }
         Event::ThinkEnd => return None,
     };
-    Some(format!(r#"{head},"choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]{null}}}"#))
+    Some(format!(
+        r#"{head},"choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]{null}}}"#
+    ))
 }
 
 pub(super) fn completion(answer: &Answer) -> String {

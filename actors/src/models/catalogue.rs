@@ -1,0 +1,270 @@
+//! Which models there are, and what a name means. It never guesses: an unknown name is refused with a list of the known ones.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Model, Price, Thinking};
+use crate::error::{CallError, ErrorKind};
+use crate::ids::{ModelId, ProviderName};
+
+/// The data file.
+const DATA: &str = include_str!("catalogue.toml");
+/// The context of a model of which nothing is known: what most servers of open models offer.
+const UNKNOWN_CONTEXT_TOKENS: u32 = 131_072;
+/// The output cap of such a model: room for a long answer with its reasoning, accepted by all servers that we know of.
+const UNKNOWN_OUTPUT_TOKENS: u32 = 16_384;
+/// Models that a refusal names at most; the `models` tool lists all.
+const NAMED_MAX: usize = 40;
+
+/// The models of the configured providers, by name.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    models: Vec<Arc<Model>>,
+    by_id: HashMap<ModelId, usize>,
+    by_alias: HashMap<String, usize>,
+    by_full_name: HashMap<String, usize>,
+    defaults: HashMap<ProviderName, usize>,
+}
+
+/// The data file is not what the catalogue expects.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the model catalogue")]
+pub struct BadCatalogue(#[from] toml::de::Error);
+
+/// No configured provider serves that model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown model: ask one of {known}, or add the model's id to `models` of its provider in the configuration"
+)]
+pub struct UnknownModel {
+    /// What there is.
+    known: String,
+}
+
+impl UnknownModel {
+    /// The refusal as the caller gets it.
+    pub fn to_call_error(&self) -> CallError {
+        CallError::new(ErrorKind::UnknownModel, self.to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct Data {
+    model: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    provider: String,
+    id: String,
+    #[serde(default)]
+    aliases: Vec<String>,
+    context: u32,
+    output: u32,
+    thinking: Thinking,
+    #[serde(default)]
+    vision: bool,
+    price: Option<[f64; 3]>,
+}
+
+impl Entry {
+    fn model(&self) -> Model {
+        let price = self.price.map(|[input, output, cached_input]| Price { input, output, cached_input });
+        Model {
+            id: self.id.as_str().into(),
+            provider: self.provider.as_str().into(),
+            aliases: self.aliases.clone(),
+            context_tokens: self.context,
+            output_tokens_max: self.output,
+            thinking: self.thinking,
+            vision: self.vision,
+            price,
+        }
+    }
+}
+
+impl Catalogue {
+    /// The models of the configured providers, each with the ids that its configuration adds. A provider that is not among them
+    /// has no models here, whatever the data file says.
+    ///
+    /// An added id that the data file knows, of whatever provider, inherits its entry without the aliases; an unknown one gets
+    /// 131 072 tokens of context, an answer of at most 16 384, no price, and no switch for thinking.
+    pub fn new(configured: impl Iterator<Item = (ProviderName, Vec<String>)>) -> Result<Self, BadCatalogue> {
+        Self::from_data(DATA, configured)
+    }
+
+    /// As [`Catalogue::new`], with the text of another data file.
+    pub fn from_data(
+        data: &str,
+        configured: impl Iterator<Item = (ProviderName, Vec<String>)>,
+    ) -> Result<Self, BadCatalogue> {
+        let known = toml::from_str::<Data>(data)?.model.iter().map(Entry::model).collect::<Vec<_>>();
+        let mut catalogue = Self {
+            models: Vec::new(),
+            by_id: HashMap::new(),
+            by_alias: HashMap::new(),
+            by_full_name: HashMap::new(),
+            defaults: HashMap::new(),
+        };
+        for (provider, extra) in configured {
+            for model in known.iter().filter(|model| model.provider == provider) {
+                catalogue.add(model.clone());
+            }
+            for id in extra {
+                catalogue.add(extra_model(&known, &provider, &id));
+            }
+        }
+        Ok(catalogue)
+    }
+
+    /// The model of this name: an exact id, an alias, `provider/id`, or a provider's name for its default model.
+    pub fn resolve(&self, name: &str) -> Result<Arc<Model>, UnknownModel> {
+        let name = name.trim();
+        let by_provider = || self.defaults.get(&ProviderName::from(name));
+        self.by_id
+            .get(&ModelId::from(name))
+            .or_else(|| self.by_alias.get(name))
+            .or_else(|| self.by_full_name.get(name))
+            .or_else(by_provider)
+            .and_then(|index| self.models.get(*index))
+            .cloned()
+            .ok_or_else(|| UnknownModel { known: self.names() })
+    }
+
+    /// All models, provider by provider as configured, each provider's as the data file and the configuration list them.
+    pub fn models(&self) -> &[Arc<Model>] {
+        &self.models
+    }
+
+    /// The model that a provider is asked for by default: its first.
+    pub fn default_of(&self, provider: &ProviderName) -> Option<&Arc<Model>> {
+        self.models.get(*self.defaults.get(provider)?)
+    }
+
+    fn add(&mut self, model: Model) {
+        let index = self.models.len();
+        let full_name = format!("{}/{}", model.provider, model.id);
+        if self.by_full_name.contains_key(&full_name) {
+            return;
+        }
+        // The first provider that serves a name has it; the others' are reached by their full names.
+        self.by_full_name.insert(full_name, index);
+        self.by_id.entry(model.id.clone()).or_insert(index);
+        for alias in &model.aliases {
+            self.by_alias.entry(alias.clone()).or_insert(index);
+        }
+        self.defaults.entry(model.provider.clone()).or_insert(index);
+        self.models.push(Arc::new(model));
+    }
+
+    fn names(&self) -> String {
+        if self.models.is_empty() {
+            return "none: no provider is configured".to_owned();
+        }
+        let mut names = String::new();
+        for (index, model) in self.models.iter().take(NAMED_MAX).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(names, "{comma}{}", model.id);
+        }
+        if self.models.len() > NAMED_MAX {
+            let _ = write!(names, " and {} more", self.models.len() - NAMED_MAX);
+        }
+        names
+    }
+}
+
+fn extra_model(known: &[Model], provider: &ProviderName, id: &str) -> Model {
+    let unknown = Model {
+        id: id.into(),
+        provider: provider.clone(),
+        aliases: Vec::new(),
+        context_tokens: UNKNOWN_CONTEXT_TOKENS,
+        output_tokens_max: UNKNOWN_OUTPUT_TOKENS,
+        thinking: Thinking::None,
+        vision: false,
+        price: None,
+    };
+    match known.iter().find(|model| model.id.as_str() == id) {
+        Some(model) => Model { provider: provider.clone(), aliases: Vec::new(), ..model.clone() },
+        None => unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn catalogue(configured: &[(&str, &[&str])]) -> Catalogue {
+        let owned = configured
+            .iter()
+            .map(|(name, extra)| ((*name).into(), extra.iter().map(|id| (*id).to_owned()).collect()));
+        Catalogue::new(owned).unwrap()
+    }
+
+    #[test]
+    fn the_data_file_holds_together() {
+        let catalogue = catalogue(&[("kimi", &[]), ("glm", &[])]);
+        assert_eq!(catalogue.models().len(), 28);
+        let mut names = HashSet::new();
+        for model in catalogue.models() {
+            assert!(model.output_tokens_max < model.context_tokens, "{model:?}");
+            assert!(names.insert(model.id.as_str().to_owned()), "{model:?}");
+            for alias in &model.aliases {
+                assert!(names.insert(alias.clone()), "{alias} is taken");
+            }
+            if let Some(price) = model.price {
+                assert!(price.cached_input <= price.input && price.input <= price.output, "{model:?}");
+            }
+        }
+        for gone in ["kimi-k2.5", "kimi-latest", "moonshot-v1-8k", "kimi-k2-thinking"] {
+            assert!(catalogue.resolve(gone).is_err(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_an_id_an_alias_or_a_full_name() {
+        let catalogue = catalogue(&[("kimi", &[]), ("mirror", &["kimi-k2.6", "local/odd", "kimi"])]);
+        let found = |name: &str| {
+            let model = catalogue.resolve(name).unwrap();
+            (model.provider.as_str().to_owned(), model.id.as_str().to_owned())
+        };
+        let is = |provider: &str, id: &str| (provider.to_owned(), id.to_owned());
+        assert_eq!(found("kimi-k2.6"), is("kimi", "kimi-k2.6"));
+        assert_eq!(found("k3"), is("kimi", "kimi-k3"));
+        assert_eq!(found("mirror/kimi-k2.6"), is("mirror", "kimi-k2.6"));
+        assert_eq!(found("local/odd"), is("mirror", "local/odd"));
+        assert_eq!(found("mirror/local/odd"), is("mirror", "local/odd"));
+        assert_eq!(found("kimi"), is("mirror", "kimi"), "an exact id goes before an alias");
+        assert_eq!(found("mirror"), is("mirror", "kimi-k2.6"), "a provider's name is its default");
+        assert_eq!(catalogue.default_of(&"kimi".into()).unwrap().id.as_str(), "kimi-k2.6");
+    }
+
+    #[test]
+    fn only_configured_providers_have_models() {
+        let catalogue = catalogue(&[("glm", &[])]);
+        let refusal = catalogue.resolve("kimi-k2.6").unwrap_err();
+        let message = refusal.to_string();
+        assert!(
+            message.contains("glm-5.3") && !message.contains("kimi") && message.contains("configuration"),
+            "{message}"
+        );
+        assert_eq!(refusal.to_call_error().kind, ErrorKind::UnknownModel);
+    }
+
+    #[test]
+    fn an_added_id_inherits_what_is_known() {
+        let catalogue = catalogue(&[("plan", &["glm-5.3", "something-new"])]);
+        let known = catalogue.resolve("glm-5.3").unwrap();
+        assert_eq!((known.provider.as_str(), known.context_tokens), ("plan", 1_048_576));
+        let unknown = catalogue.resolve("something-new").unwrap();
+        assert_eq!((unknown.context_tokens, unknown.output_tokens_max), (131_072, 16_384));
+        assert_eq!((unknown.thinking, unknown.price), (Thinking::None, None));
+    }
+}

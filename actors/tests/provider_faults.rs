@@ -1,0 +1,148 @@
+//! Panics planted in provider and supervisor: what dies with them, and what does not. Alone in its process, because the points
+//! are the process's.
+#![cfg(feature = "faults")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "provider/support.rs"]
+#[expect(dead_code, reason = "shared with the tests on the wire, which use all of it")]
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::{Addr, Arbiter};
+use exai_actors::error::ErrorKind;
+use exai_actors::faults::{self, Point};
+use exai_actors::health::{HealthBoard, Status};
+use exai_actors::mail::{self, MailError};
+use exai_actors::provider::endpoint::Key;
+use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket, Ticket};
+use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor};
+use exai_actors::supervised::Death;
+use exai_upstream::{Make, Upstream};
+
+use support::{Running, SOON, begin, dialect, outcome, prompt, rig};
+
+/// One test at a time: an armed point is hit by whoever comes first.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[actix::test]
+#[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
+async fn a_panic_of_the_provider_does_not_touch_running_calls() {
+    let _alone = alone();
+    let rig = rig(Make::Kimi);
+    let running = (0..10).map(|_| rig.begin("tokens=40+pace=10")).collect::<Vec<_>>();
+    assert!(all_begun(&rig).await);
+    faults::arm(Point::Provider, 1);
+    let poisoned = rig.begin("");
+    assert!(poisoned.outcome.await.is_err(), "the message in hand is lost, and its asker hears so");
+    for running in running {
+        outcome(running).await.unwrap();
+    }
+    rig.ask("").await.unwrap();
+    assert_eq!(rig.upstream.journal().len(), 11);
+}
+
+/// Waits until ten calls have reached the double, without blocking the thread that they run on.
+async fn all_begun(rig: &support::Rig) -> bool {
+    for _ in 0..1_000 {
+        if rig.upstream.journal().len() == 10 {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    false
+}
+
+#[actix::test]
+#[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
+async fn a_panic_of_a_call_is_its_own() {
+    let _alone = alone();
+    let rig = rig(Make::Glm);
+    faults::arm(Point::UpstreamCall, 1);
+    let Running { outcome: lost, .. } = rig.begin("");
+    assert!(lost.await.is_err());
+    rig.ask("").await.unwrap();
+    assert_eq!(rig.tasks.len(), 0);
+}
+
+struct Supervised {
+    upstream: Upstream,
+    board: HealthBoard,
+    supervisor: Addr<ProviderSupervisor>,
+    deaths: Arc<AtomicU32>,
+}
+
+fn supervised() -> Supervised {
+    let upstream = Upstream::start(Make::Kimi).unwrap();
+    let config =
+        ProviderConfig::new("kimi".into(), dialect(Make::Kimi), upstream.base_url(), Key::new("sk-kimi"));
+    let board = HealthBoard::default();
+    let deaths = Arc::new(AtomicU32::new(0));
+    let noted = Arc::clone(&deaths);
+    let on_death = move |_: &'static str, _: Death| {
+        noted.fetch_add(1, Ordering::SeqCst);
+    };
+    let supervisor =
+        provider_supervisor::start(&Arbiter::current(), &config, board.clone(), on_death).unwrap();
+    Supervised { upstream, board, supervisor, deaths }
+}
+
+impl Supervised {
+    async fn ticket(&self) -> Result<Ticket, exai_actors::error::CallError> {
+        mail::ask(&self.supervisor, TakeTicket { model: "kimi-k2.6".into() }, SOON).await.unwrap()
+    }
+
+    async fn begin(&self, script: &str) -> Running {
+        let model = format!("kimi-k2.6+{script}");
+        begin(&self.ticket().await.unwrap().provider, prompt(&"kimi".into(), &model))
+    }
+}
+
+#[actix::test]
+#[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
+async fn a_provider_outlives_its_supervisors_panic() {
+    let _alone = alone();
+    let rig = supervised();
+    let running = rig.begin("tokens=40+pace=10").await;
+    let before = rig.ticket().await.unwrap().provider;
+    faults::arm(Point::ProviderSupervisor, 1);
+    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into() }, SOON).await;
+    assert_eq!(poisoned.err(), Some(MailError::Closed));
+    let after = rig.ticket().await.unwrap().provider;
+    assert!(before.connected() && before == after);
+    outcome(running).await.unwrap();
+    assert_eq!(rig.upstream.journal().len(), 1);
+    assert_eq!(rig.deaths.load(Ordering::SeqCst), 1);
+}
+
+#[actix::test]
+#[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
+async fn a_provider_that_dies_too_often_is_left_alone_for_a_while() {
+    let _alone = alone();
+    let rig = supervised();
+    let running = rig.begin("tokens=100+pace=10").await;
+    let provider = rig.ticket().await.unwrap().provider;
+    faults::arm(Point::Provider, 6);
+    for _ in 0..6 {
+        let lost = begin(&provider, prompt(&"kimi".into(), "kimi-k2.6"));
+        assert!(lost.outcome.await.is_err());
+    }
+    let refused = rig.ticket().await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BreakerOpen);
+    let wait = Duration::from_millis(refused.retry_after_ms.unwrap());
+    assert!(wait <= Duration::from_secs(5) && wait > Duration::from_secs(4), "{wait:?}");
+    assert_eq!(rig.board.get("provider:kimi").unwrap().status, Status::Down);
+    let standing = mail::ask(&rig.supervisor, GetStanding, SOON).await.unwrap();
+    assert_eq!((standing.breaker, standing.restarts), (BreakerState::Open, 5));
+    outcome(running).await.unwrap();
+    tokio::time::sleep(wait).await;
+    outcome(rig.begin("tokens=3").await).await.unwrap();
+    assert_eq!(rig.board.get("provider:kimi").unwrap().status, Status::Ok);
+    assert_eq!(mail::ask(&rig.supervisor, GetStanding, SOON).await.unwrap().restarts, 6);
+    assert_eq!(rig.deaths.load(Ordering::SeqCst), 6);
+}
