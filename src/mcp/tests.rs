@@ -22,6 +22,7 @@ use super::socket::{self, Door, Hooks, session_settings};
 
 #[cfg(feature = "faults")]
 mod autobahn;
+mod calls;
 mod envelope;
 mod frames;
 mod gaps;

@@ -117,3 +117,28 @@ async fn a_client_that_never_reads_is_dropped_and_its_neighbour_unmoved() {
     assert!(server.until(|server| !server.seen.closed.lock().is_empty()).await);
     assert_eq!(server.seen.closed.lock()[0].close_code, 1006);
 }
+
+#[actix_web::test]
+#[ignore = "a measurement: prints what an idle session costs"]
+async fn what_an_idle_session_costs() {
+    const SESSIONS: u64 = 2000;
+    let connections = Connections::new(100_000, 64, &[]);
+    let server = Setup { alone: true, connections, ..Setup::default() }.start().await.unwrap();
+    let mut bare = Vec::new();
+    let warm = server.initialized().await.unwrap();
+    let start = frames::resident_bytes();
+    for _ in 0..SESSIONS {
+        bare.push(server.connect().await.unwrap());
+    }
+    let connected = frames::resident_bytes();
+    for ws in &mut bare {
+        ask(ws, initialize("2025-11-25")).await.unwrap();
+    }
+    let initialized = frames::resident_bytes();
+    log::info!("{}", warm.head.len());
+    panic!(
+        "connected {} bytes, initialized {} bytes each, the test's own client included",
+        (connected - start) / SESSIONS,
+        (initialized - start) / SESSIONS
+    );
+}
