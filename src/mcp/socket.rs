@@ -191,8 +191,10 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         on_open(new_session(id, principal.clone(), facts, connected_at));
     });
     let service = async {
+        // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
+        let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
         // Its errors are ends of connections before any handshake: nothing that anybody could act on.
-        if let Ok(running) = serve_server_with_ct(handler, transport, ends.service.clone()).await {
+        if let Ok(running) = handshake.await {
             running.waiting().await.ok();
         }
     };

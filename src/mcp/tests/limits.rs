@@ -118,27 +118,18 @@ async fn a_client_that_never_reads_is_dropped_and_its_neighbour_unmoved() {
     assert_eq!(server.seen.closed.lock()[0].close_code, 1006);
 }
 
+/// The engine's two queues are 24 KiB of it, actix's buffers about 15; the rest is ours. The test's own client is in it too.
 #[actix_web::test]
-#[ignore = "a measurement: prints what an idle session costs"]
-async fn what_an_idle_session_costs() {
+#[ignore = "needs two thousand file descriptors twice over"]
+async fn an_idle_session_costs_less_than_48_kib() {
     const SESSIONS: u64 = 2000;
     let connections = Connections::new(100_000, 64, &[]);
     let server = Setup { alone: true, connections, ..Setup::default() }.start().await.unwrap();
-    let mut bare = Vec::new();
-    let warm = server.initialized().await.unwrap();
-    let start = frames::resident_bytes();
+    let mut sessions = vec![server.initialized().await.unwrap()];
+    let before = frames::resident_bytes();
     for _ in 0..SESSIONS {
-        bare.push(server.connect().await.unwrap());
+        sessions.push(server.initialized().await.unwrap());
     }
-    let connected = frames::resident_bytes();
-    for ws in &mut bare {
-        ask(ws, initialize("2025-11-25")).await.unwrap();
-    }
-    let initialized = frames::resident_bytes();
-    log::info!("{}", warm.head.len());
-    panic!(
-        "connected {} bytes, initialized {} bytes each, the test's own client included",
-        (connected - start) / SESSIONS,
-        (initialized - start) / SESSIONS
-    );
+    let each = (frames::resident_bytes() - before) / SESSIONS;
+    assert!(each < 48 * 1024, "{each} bytes");
 }
