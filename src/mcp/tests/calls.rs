@@ -10,7 +10,6 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleServer, RunningService};
 use rmcp::{ServerHandler, serve_server};
-use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 use super::super::handler::Handler;
@@ -44,7 +43,6 @@ struct Call {
     to_client: mpsc::Receiver<Value>,
     id: CallId,
     _service: RunningService<RoleServer, Planted>,
-    _folder: TempDir,
 }
 
 impl Call {
@@ -54,9 +52,8 @@ impl Call {
         let (progress, progress_end) = watch::channel(Progress { phase: Phase::Received, since, tokens: 0 });
         let (answer, answer_end) = watch::channel(None);
         let id = CallId::mint();
-        let (toolbox, folder) = inside::toolbox().unwrap();
         let handler = Handler {
-            toolbox,
+            toolbox: inside::nobody(),
             principal: Principal::from("tester"),
             session: SessionId::mint(),
             gone: CancellationToken::new(),
@@ -74,7 +71,7 @@ impl Call {
         let say = |message: Value| serde_json::from_value::<ClientJsonRpcMessage>(message).unwrap();
         to_server.send(say(initialize("2025-11-25"))).await.unwrap();
         let service = serve_server(Planted { handler, attached }, (outgoing, incoming)).await.unwrap();
-        let mut call = Self { progress, answer, to_server, to_client, id, _service: service, _folder: folder };
+        let mut call = Self { progress, answer, to_server, to_client, id, _service: service };
         assert_eq!(call.hears().await["id"], 0);
         let meta = if token.is_null() { json!({}) } else { json!({ "progressToken": token }) };
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",

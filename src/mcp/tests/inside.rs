@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Addr;
+use actix::dev::channel::channel;
 use actix_rt::Arbiter;
 use exai_actors::clock;
 use exai_actors::dispatcher::admission::Limits;
@@ -18,6 +20,15 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 const LONG: Duration = Duration::from_secs(30);
+
+/// A toolbox whose actors have all gone, for handlers that never use it.
+pub(super) fn nobody() -> Toolbox {
+    let url = Url::sqlite("nowhere.db");
+    let store = Store::open(&url, 1, Durability::Process, HealthBoard::default()).unwrap();
+    let (dispatcher, metrics) = (Addr::new(channel(1).0), Addr::new(channel(1).0));
+    let about = about(Arc::new(Catalogue::new(std::iter::empty()).unwrap()), HealthBoard::default());
+    Toolbox::new(Parts { dispatcher, metrics, store, about })
+}
 
 /// A toolbox over real actors on this thread, and the folder of its database.
 pub(super) fn toolbox() -> io::Result<(Toolbox, TempDir)> {
@@ -46,13 +57,17 @@ pub(super) fn toolbox() -> io::Result<(Toolbox, TempDir)> {
         providers: Default::default(),
     };
     let dispatcher = Dispatcher::start(&arbiter, setup, |_| {});
-    let about = About {
+    let about = about(catalogue, board);
+    Ok((Toolbox::new(Parts { dispatcher, metrics, store, about }), folder))
+}
+
+fn about(catalogue: Arc<Catalogue>, board: HealthBoard) -> About {
+    About {
         version: env!("CARGO_PKG_VERSION"),
         started: clock::now(),
         catalogue,
         default_model: "none".to_owned(),
         left_out: Default::default(),
         board,
-    };
-    Ok((Toolbox::new(Parts { dispatcher, metrics, store, about }), folder))
+    }
 }
