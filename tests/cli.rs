@@ -137,7 +137,6 @@ fn the_doors_are_shut_to_strangers() {
 }
 
 #[test]
-#[ignore = "needs the real wiring"]
 fn the_demo_consults_both_doubles_and_ends() {
     let ran = Home::new().run(&["demo", "--once"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
