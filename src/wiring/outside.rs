@@ -147,6 +147,7 @@ impl Outside {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn checked_by(gate: Gate) -> Arc<socket::Check> {
     Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
 }

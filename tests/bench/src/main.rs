@@ -31,6 +31,8 @@ enum Measure {
 }
 
 fn main() -> ExitCode {
+    // awc builds its TLS even for plain sockets, and asks for a provider. Another one may stand there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let measured = match Arguments::parse().measure {
         Measure::Start { exai, rounds } => start::measure(&exai, rounds.max(1)),
     };
