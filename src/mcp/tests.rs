@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::ws::Ws;
 use super::connections::Connections;
@@ -108,6 +109,7 @@ impl Setup {
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),
             },
             leaving: leaving.clone(),
+            sessions: TaskTracker::new(),
         });
         let server = HttpServer::new(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));

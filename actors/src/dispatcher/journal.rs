@@ -14,9 +14,9 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::mail;
 use crate::metrics::messages::UpstreamEnded;
+use crate::models::Usage;
 use crate::models::tokens::estimate;
 use crate::models::{Model, cost};
-use crate::models::Usage;
 use crate::provider::messages::{FailureClass, Finish, UpstreamFailure};
 use crate::receipt::Receipt;
 use crate::storage::rows::{
