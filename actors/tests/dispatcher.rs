@@ -8,6 +8,7 @@ use std::time::Duration;
 use exai_actors::dispatcher::messages::{Phase, Question};
 use exai_actors::error::ErrorKind;
 use exai_actors::ids::ConversationId;
+use exai_actors::storage::rows::CallState;
 use exai_upstream::{Ended, Make};
 use support::{Core, SOON, ask};
 
@@ -82,7 +83,7 @@ async fn a_failed_call_is_typed_journalled_and_gives_its_permits_back() {
     assert_eq!(error.kind, ErrorKind::UpstreamError);
     let call = error.call_id.expect("it was accepted");
     let stored = core.stored(call).await.expect("it is in the journal");
-    assert_eq!(stored.state, exai_actors::storage::rows::CallState::Failed);
+    assert_eq!(stored.state, CallState::Failed);
     assert_eq!(core.load().await.in_flight, 0);
 }
 
@@ -100,7 +101,7 @@ async fn cancel_closes_the_upstream_and_is_journalled() {
         core.kimi.wait_for(SOON, |journal| journal.iter().all(|entry| entry.ended == Ended::ClientClosed));
     assert!(closed, "the upstream's socket closes");
     let stored = core.stored(attached.call).await.expect("it is in the journal");
-    assert_eq!(stored.state, exai_actors::storage::rows::CallState::Cancelled);
+    assert_eq!(stored.state, CallState::Cancelled);
     assert_eq!(core.load().await.in_flight, 0);
 }
 
@@ -165,6 +166,24 @@ async fn a_draining_dispatcher_refuses_and_lets_running_calls_end() {
     assert_eq!(left, 0);
     assert_eq!(refused.err().map(|error| error.kind), Some(ErrorKind::Draining));
     assert!(running.answered().await.is_ok());
+}
+
+#[actix::test]
+async fn what_a_drain_cannot_finish_is_answered_and_journalled() {
+    let core = Core::with(|setup| setup.limits.per_provider = [("kimi".into(), 1)].into()).await;
+    core.kimi.set_default(exai_upstream::Script::of("stall-after=1"));
+    let mut sent = core.consult(ask("why?"), None).await.expect("taken");
+    sent.progress.wait_for(|progress| progress.phase >= Phase::Dispatched).await.expect("it runs");
+    let mut waits = core.consult(ask("and why?"), None).await.expect("taken");
+    waits.progress.wait_for(|progress| progress.phase >= Phase::Waiting).await.expect("it waits");
+    let left = core.drain(Duration::from_millis(200)).await;
+    assert_eq!(left, 1, "the one that waited was let go at once, the one that was sent had its time");
+    for (attached, state) in [(&mut sent, CallState::Unknown), (&mut waits, CallState::Interrupted)] {
+        let answer = attached.answered().await;
+        assert_eq!(answer.as_ref().as_ref().expect_err("no answer").kind, ErrorKind::Draining);
+        assert_eq!(core.stored(attached.call).await.map(|call| call.state), Some(state));
+    }
+    assert_eq!(core.kimi.journal().len(), 1);
 }
 
 #[actix::test]

@@ -160,9 +160,7 @@ fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
             note(mail::tell(&written, unheard(Record::SessionOpened(session))));
         }),
         on_close: Arc::new(move |session| {
-            let messages_in = u64::try_from(session.messages_in).unwrap_or(0);
-            let messages_out = u64::try_from(session.messages_out).unwrap_or(0);
-            note(mail::tell(&metrics, SessionEnded { messages_in, messages_out }));
+            note(mail::tell(&metrics, SessionEnded));
             note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
         }),
     }

@@ -1,6 +1,5 @@
 //! The actor.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,8 @@ use crate::supervised::{self, Death, Intensity, Start};
 const MAILBOX: usize = 4096;
 /// Deaths that end the process: one more within the window.
 const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from_secs(60) };
+/// How long calls that are ended at the end of a drain may take to write that down.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What a client is told to wait while the server restarts.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a client is told to wait when too many calls are waiting.
@@ -38,7 +39,6 @@ pub struct Dispatcher {
     desk: Rc<Desk>,
     roster: Roster,
     tasks: TaskTracker,
-    draining: Rc<Cell<bool>>,
 }
 
 impl Dispatcher {
@@ -53,14 +53,12 @@ impl Dispatcher {
             desk: Rc::new(Desk::new(setup)),
             roster: Roster::default(),
             tasks: TaskTracker::new(),
-            draining: Rc::new(Cell::new(false)),
         })
     }
 
     fn refusal(&self) -> Option<CallError> {
-        if self.draining.get() {
-            let message = "The server is shutting down. Ask again in a few seconds.";
-            return Some(CallError::new(ErrorKind::Draining, message).retry_after(DRAINING_RETRY_AFTER));
+        if self.desk.draining.is_cancelled() {
+            return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
         if self.roster.len() >= self.desk.setup.limits.global + WAITING_MAX {
@@ -118,6 +116,11 @@ impl Dispatcher {
     }
 }
 
+/// The refusal of a server that is shutting down.
+pub(super) fn draining(message: &str) -> CallError {
+    CallError::new(ErrorKind::Draining, message).retry_after(DRAINING_RETRY_AFTER)
+}
+
 /// The refusal for a key that names another request.
 pub(super) fn key_conflict() -> CallError {
     CallError::new(
@@ -167,7 +170,7 @@ impl Handler<GetLoad> for Dispatcher {
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
         let (in_flight, waiting) = self.desk.permits.load();
         let permits = self.desk.permits.gauges();
-        MessageResult(Load { in_flight, waiting, draining: self.draining.get(), permits })
+        MessageResult(Load { in_flight, waiting, draining: self.desk.draining.is_cancelled(), permits })
     }
 }
 
@@ -175,15 +178,20 @@ impl Handler<Drain> for Dispatcher {
     type Result = ResponseFuture<usize>;
 
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
-        self.draining.set(true);
+        self.desk.draining.cancel();
         self.tasks.close();
-        let tasks = self.tasks.clone();
-        let roster = self.roster.clone();
+        let (tasks, roster, desk) = (self.tasks.clone(), self.roster.clone(), Rc::clone(&self.desk));
         Box::pin(async move {
-            match tokio::time::timeout(drain.within, tasks.wait()).await {
-                Ok(()) => 0,
-                Err(_) => roster.len(),
+            if tokio::time::timeout(drain.within, tasks.wait()).await.is_ok() {
+                return 0;
             }
+            let left = roster.len();
+            desk.leaving.cancel();
+            // Each of them still writes down how it ended, and is answered.
+            if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {
+                log::error!(calls = roster.len(); "calls could not be ended in time");
+            }
+            left
         })
     }
 }

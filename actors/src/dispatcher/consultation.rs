@@ -6,10 +6,11 @@ use std::rc::Rc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::actor::draining;
 use super::desk::Desk;
 use super::journal::Journal;
 use super::messages::{Answer, Caller, Phase, Progress, Question};
-use super::permits::{NoPermit, Permit, Requested};
+use super::permits::{NoPermit, Permit, Requested, Waiting};
 use super::plan::Plan;
 use super::replay::replay;
 use crate::clock::Instant;
@@ -26,6 +27,13 @@ use crate::storage_writer::messages::Written;
 
 /// How long an actor on our own thread may take to answer.
 const ASK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The answer of a call that a shutdown met while it waited.
+const NOT_SENT: &str =
+    "The server is shutting down, and this call was not sent to the model. Ask again in a few seconds.";
+/// The answer of a call that a shutdown met while the model was answering.
+const CUT_SHORT: &str =
+    "The server shut down before the model had answered. Asking again sends, and bills, the call anew.";
 
 /// One call, from its question to its answer.
 pub(super) struct Consultation {
@@ -73,11 +81,13 @@ impl Consultation {
 
     /// Runs the call to its one answer.
     pub(super) async fn run(mut self, cancel: CancellationToken) -> Answer {
-        let deadline = self.asked + self.desk.setup.deadline;
+        let desk = Rc::clone(&self.desk);
+        let deadline = self.asked + desk.setup.deadline;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
             outcome = self.consult() => outcome,
+            () = desk.leaving.cancelled() => Err(draining(CUT_SHORT)),
             () = tokio::time::sleep_until(deadline) => Err(self.out_of_time()),
         };
         let answer = match outcome {
@@ -103,7 +113,7 @@ impl Consultation {
                     return self.replay().await;
                 }
                 self.phase(Phase::Waiting);
-                let permit = waiting.permit(self.desk.setup.queue_wait).await.map_err(no_permit)?;
+                let permit = self.wait(waiting).await?;
                 // The turn that it waited for may have been this conversation's own.
                 plan = Plan::make(&self.desk, &self.caller, &self.question).await?.keep_id(&plan);
                 permit
@@ -112,6 +122,9 @@ impl Consultation {
         let queued = self.asked.elapsed();
         faults::point(Point::Consultation);
         let ticket = self.take_ticket(&plan).await?;
+        if self.desk.draining.is_cancelled() {
+            return Err(draining(NOT_SENT));
+        }
         if self.open(&plan, true).await? == Written::DuplicateKey {
             return self.replay().await;
         }
@@ -127,6 +140,15 @@ impl Consultation {
                 _permit: permit,
             }))),
             Err(failure) => Err(self.journal.attempt_failed(&failure, &plan.model)),
+        }
+    }
+
+    /// Waits for permits; a drain ends the waiting, for nothing is sent any more.
+    async fn wait(&self, waiting: Waiting) -> Result<Permit, CallError> {
+        tokio::select! {
+            biased;
+            () = self.desk.draining.cancelled() => Err(draining(NOT_SENT)),
+            permit = waiting.permit(self.desk.setup.queue_wait) => permit.map_err(no_permit),
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use actix::Addr;
 
+use tokio_util::sync::CancellationToken;
+
 use super::admission::Limits;
 use super::permits::Permits;
 use crate::error::{CallError, ErrorKind};
@@ -53,12 +55,16 @@ pub struct ProviderLink {
 pub(super) struct Desk {
     pub(super) setup: Setup,
     pub(super) permits: Permits,
+    /// Cancelled when the drain begins: what was not sent yet will not be.
+    pub(super) draining: CancellationToken,
+    /// Cancelled when the drain's time is over: what still runs is ended and answered.
+    pub(super) leaving: CancellationToken,
 }
 
 impl Desk {
     pub(super) fn new(setup: Setup) -> Self {
         let permits = Permits::new(setup.limits.clone());
-        Self { setup, permits }
+        Self { setup, permits, draining: CancellationToken::new(), leaving: CancellationToken::new() }
     }
 
     pub(super) fn link(&self, provider: &ProviderName) -> Result<&ProviderLink, CallError> {

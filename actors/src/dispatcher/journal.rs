@@ -125,11 +125,11 @@ impl Journal {
             return error;
         }
         let error = error.of_call(self.call);
-        let cancelled = error.kind == ErrorKind::Cancelled;
-        let attempt = self.ended_attempt.take().or_else(|| self.stopped_attempt(cancelled));
+        let state = self.state_after(&error);
+        let attempt = self.ended_attempt.take().or_else(|| self.stopped_attempt(state));
         let record = Record::CallEnded(Box::new(EndedCall {
             id: self.call,
-            state: if cancelled { CallState::Cancelled } else { CallState::Failed },
+            state,
             result: None,
             receipt: None,
             error: serde_json::to_string(&error).ok(),
@@ -144,11 +144,26 @@ impl Journal {
     }
 
     /// The end of an attempt that was under way when the call was stopped.
-    fn stopped_attempt(&self, cancelled: bool) -> Option<EndedAttempt> {
+    fn stopped_attempt(&self, state: CallState) -> Option<EndedAttempt> {
         self.attempt.as_ref()?;
-        let state = if cancelled { AttemptState::Cancelled } else { AttemptState::Failed };
+        let stopped = matches!(state, CallState::Cancelled | CallState::Unknown);
+        let state = if stopped { AttemptState::Cancelled } else { AttemptState::Failed };
         self.count_attempt(state.as_str(), None, None);
         Some(ended(self.call, state, None, None, None))
+    }
+
+    /// A shutdown leaves open whether a call that was sent has been answered, and billed.
+    fn state_after(&self, error: &CallError) -> CallState {
+        let sent = self.attempt.is_some();
+        if error.kind == ErrorKind::Cancelled {
+            CallState::Cancelled
+        } else if error.kind != ErrorKind::Draining {
+            CallState::Failed
+        } else if sent {
+            CallState::Unknown
+        } else {
+            CallState::Interrupted
+        }
     }
 
     fn next_attempt(&self, plan: &Plan) -> Result<NewAttempt, CallError> {

@@ -62,8 +62,8 @@ impl Handler<SessionOpened> for Metrics {
 impl Handler<SessionEnded> for Metrics {
     type Result = ();
 
-    fn handle(&mut self, fact: SessionEnded, _: &mut Context<Self>) {
-        self.ledger.session_ended(fact);
+    fn handle(&mut self, _: SessionEnded, _: &mut Context<Self>) {
+        self.ledger.session_ended();
     }
 }
 

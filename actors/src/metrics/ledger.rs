@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::messages::{CallEnded, SessionEnded, UpstreamEnded};
+use super::messages::{CallEnded, UpstreamEnded};
 
 /// Different labels of one counter; what comes beyond is counted under [`OTHER`].
 const LABELS_MAX: usize = 256;
@@ -30,10 +30,6 @@ pub struct Snapshot {
     pub sessions_active: u64,
     /// Clients that ever connected.
     pub sessions_total: u64,
-    /// Messages from clients that have gone.
-    pub messages_in: u64,
-    /// Messages to clients that have gone.
-    pub messages_out: u64,
 }
 
 /// Tokens of one model.
@@ -79,10 +75,8 @@ impl Ledger {
         self.sums.sessions_total += 1;
     }
 
-    pub(super) fn session_ended(&mut self, fact: SessionEnded) {
+    pub(super) fn session_ended(&mut self) {
         self.sums.sessions_active = self.sums.sessions_active.saturating_sub(1);
-        self.sums.messages_in += fact.messages_in;
-        self.sums.messages_out += fact.messages_out;
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -117,13 +111,13 @@ mod tests {
             usage: Some(Usage { prompt: 5, cached: 1, completion: 7, reasoning: 2 }),
             cost_usd: Some(0.5),
         });
-        ledger.session_ended(SessionEnded { messages_in: 3, messages_out: 4 });
+        ledger.session_ended();
         let sums = ledger.snapshot();
         assert_eq!(sums.calls, [("cancelled".to_owned(), 1), ("completed".to_owned(), 1)].into());
         assert_eq!(sums.calls_by_tool, [("chat".to_owned(), 2)].into());
         assert_eq!(sums.upstream, [("kimi:completed".to_owned(), 1)].into());
         assert_eq!(sums.tokens["kimi:kimi-k2.6"].completion, 7);
-        assert_eq!((sums.sessions_active, sums.sessions_total, sums.messages_in), (0, 1, 3));
+        assert_eq!((sums.sessions_active, sums.sessions_total), (0, 1));
         assert_eq!((sums.call_ms, sums.cost_usd), (40, 0.5));
     }
 

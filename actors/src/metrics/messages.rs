@@ -44,12 +44,7 @@ pub struct SessionOpened;
 /// A client went.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct SessionEnded {
-    /// Messages from the client.
-    pub messages_in: u64,
-    /// Messages to the client.
-    pub messages_out: u64,
-}
+pub struct SessionEnded;
 
 /// Asks for the sums.
 #[derive(Debug, Clone, Copy, Message)]
