@@ -1,9 +1,5 @@
 //! What an MCP client meets on the wire: the real daemon, a plain WebSocket client, the doubles of Kimi and GLM.
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a test has no public items, and one that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;

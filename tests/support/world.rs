@@ -40,6 +40,15 @@ impl World {
         Client::connect(&self.server).await
     }
 
+    /// Waits until so many clients' rows stand, so that no write of theirs is under way.
+    pub async fn until_introduced(&self, clients: i64) {
+        let by = clock::now() + SOON;
+        while self.db.number("SELECT count(*) AS n FROM sessions").await < clients {
+            assert!(clock::now() < by, "a session was not written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// What Kimi's double does with its next request.
     pub fn next(&self, script: &str) {
         self.kimi.push_script(Script::of(script));
