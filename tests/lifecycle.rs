@@ -187,6 +187,10 @@ async fn a_postgres_that_stops_is_said_and_waited_for() {
     assert_eq!(other.reply(running).await.kind(), "storage_unavailable", "what is not durable is not sent");
     assert!(client.fence().await < Duration::from_secs(1));
     assert_eq!(world.kimi.journal().len(), 2, "what is not in the journal is not sent");
+    let output = world.server.output();
+    let complaints =
+        output.lines().filter(|line| line.contains("the journal could not be")).collect::<Vec<_>>();
+    assert!(complaints.len() >= 3 && complaints.iter().all(|line| line.contains(" call=")), "{complaints:?}");
     postgres.order("resume_postgres");
     world.server.until_ready(200).await;
     assert_eq!(client.call("chat", thread).await.receipt()["turns"]["used"], 2);
