@@ -1,10 +1,8 @@
 //! What a user wrote, what a model answered and what opens a door never gets into a log, a health page or an error: at the loudest
 //! log level, in both formats, through success and every way to fail.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
-#[allow(unused_macros, reason = "these tests know one database")]
 #[path = "support/database.rs"]
 mod database;
 #[path = "support/server.rs"]

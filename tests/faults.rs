@@ -1,10 +1,8 @@
 //! A panic planted in each class of actor, in a consultation and in an upstream call: it costs one request, typed, and everything
 //! beside it goes on.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
-#[allow(unused_macros, reason = "planted panics know no database")]
 #[path = "support/database.rs"]
 mod database;
 #[path = "support/server.rs"]

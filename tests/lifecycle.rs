@@ -1,5 +1,4 @@
 //! How the daemon ends, and what it finds when it starts again: the drain, a second signal, a kill, a database that goes away.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;

@@ -4,7 +4,6 @@
 
 #[path = "support/client.rs"]
 mod client;
-#[allow(unused_macros, reason = "these tests know one database")]
 #[path = "support/database.rs"]
 mod database;
 #[path = "support/server.rs"]

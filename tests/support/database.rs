@@ -1,5 +1,11 @@
 //! A database for one test, SQLite or Postgres, and a look into it behind the daemon's back.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_macros,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of it"
+)]
 
 use diesel::sql_types::{BigInt, Text};
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
