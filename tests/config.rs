@@ -1,4 +1,5 @@
 //! A configuration that cannot be meant refuses to start, with exit code 2 and a message that names the place, the key and the fix.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/exai.rs"]
 mod exai;

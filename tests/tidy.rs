@@ -1,5 +1,4 @@
 //! The rules of the house that can be tests: who may ask whom, what lies where, how long things are.
-#![expect(missing_docs, reason = "a test has no public items")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,13 +117,15 @@ fn files_and_functions_stay_short() {
         if lines.len() > FILE_LINES_MAX {
             long.push(format!("{}: {} lines", file.display(), lines.len()));
         }
+        // A table of cases is as long as its cases.
+        let is_test = file.components().any(|part| part.as_os_str() == "tests") || file.ends_with("tests.rs");
         let mut open: Option<(usize, String)> = None;
         for (number, line) in lines.iter().enumerate() {
             let indent = &line[..line.len() - line.trim_start().len()];
             match &open {
                 Some((start, end)) if *line == end.as_str() => {
                     let length = number - start + 1;
-                    if length > FUNCTION_LINES_MAX {
+                    if length > FUNCTION_LINES_MAX && !is_test {
                         long.push(format!("{}:{}: a function of {length} lines", file.display(), start + 1));
                     }
                     open = None;

@@ -7,8 +7,9 @@ pub mod tokens;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownModel};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{ModelId, ProviderName};
-use crate::provider::messages::Usage;
 
 /// One model of one provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +66,31 @@ pub fn cost(price: &Price, usage: &Usage) -> f64 {
         + f64::from(cached) * price.cached_input
         + f64::from(usage.completion) * price.output;
     dollars / PRICED_TOKENS
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// Tokens of one upstream call, as the provider counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The prompt.
+    pub prompt: u32,
+    /// The part of the prompt that came from the provider's cache.
+    pub cached: u32,
+    /// The answer, reasoning included.
+    pub completion: u32,
+    /// The reasoning.
+    pub reasoning: u32,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CallId, ConversationId, ModelId, ProviderName, ToolName};
-use crate::provider::messages::Usage;
+use crate::models::Usage;
 use crate::provider_supervisor::messages::BreakerState;
 
 /// The receipt of one call: `_meta["exai/receipt"]` of its tool result, and one line for people.

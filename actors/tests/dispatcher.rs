@@ -1,5 +1,4 @@
 //! Consultations through the dispatcher's messages, over a real database file and the upstream double on the wire.
-#![expect(missing_docs, reason = "a test has no public items")]
 
 #[path = "dispatcher/support.rs"]
 mod support;
@@ -79,7 +78,7 @@ async fn refusals_are_typed_and_reach_nobody() {
 async fn a_failed_call_is_typed_journalled_and_gives_its_permits_back() {
     let core = Core::start().await;
     core.kimi.push_script(exai_upstream::Script::of("refuse=server_error"));
-    let error = core.answer(ask("why?")).await.err().expect("a failure");
+    let error = core.answer(ask("why?")).await.expect_err("a failure");
     assert_eq!(error.kind, ErrorKind::UpstreamError);
     let call = error.call_id.expect("it was accepted");
     let stored = core.stored(call).await.expect("it is in the journal");
@@ -109,7 +108,7 @@ async fn cancel_closes_the_upstream_and_is_journalled() {
 async fn a_call_ends_with_its_deadline() {
     let core = Core::with(|setup| setup.deadline = Duration::from_millis(300)).await;
     core.kimi.push_script(exai_upstream::Script::of("stall-after=1"));
-    let error = core.answer(ask("why?")).await.err().expect("it cannot end otherwise");
+    let error = core.answer(ask("why?")).await.expect_err("it cannot end otherwise");
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
     assert_eq!(core.load().await.in_flight, 0);
 }
@@ -128,7 +127,7 @@ async fn who_waits_too_long_is_refused_and_the_neighbour_is_not_slowed() {
     let neighbour = core.answer(Question { model: Some("glm-4.7".to_owned()), ..ask("why?") });
     let (waits, neighbour) = futures_util::join!(waits, neighbour);
     assert!(neighbour.is_ok());
-    let refused = waits.err().expect("no permit came free");
+    let refused = waits.expect_err("no permit came free");
     assert_eq!(refused.kind, ErrorKind::OverCapacity);
     assert!(refused.retry_after_ms.is_some());
     core.cancel(hung.call);

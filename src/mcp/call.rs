@@ -70,7 +70,12 @@ impl Handler {
 
     /// Stays with a running call until it is answered or its client has had enough. Where the call is its `owner`'s, a cancel ends
     /// the call; otherwise it ends the looking on alone.
-    async fn follow(&self, attached: Attached, client: &Client, owner: Option<&Caller>) -> CallToolResult {
+    pub(super) async fn follow(
+        &self,
+        attached: Attached,
+        client: &Client,
+        owner: Option<&Caller>,
+    ) -> CallToolResult {
         let call = attached.call;
         let mut answering = attached.clone();
         let answer = tokio::select! {

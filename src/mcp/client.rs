@@ -1,9 +1,12 @@
 //! An MCP client over WebSocket, for the command line alone: the daemon's own door seen from outside. It retries nothing and keeps
 //! nothing; a lost connection is an error.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::future::Future;
+use std::time::Duration;
 
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::receipt::Receipt;
@@ -19,17 +22,21 @@ use rmcp::{ClientHandler, model};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::security::Token;
 
 /// Progress notifications that may wait to be shown; more are dropped, as only the newest matters.
 const PROGRESS_WAITING_MAX: usize = 16;
+/// How long a close may take: the server may be gone.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// An open connection.
 pub(crate) struct Client {
     service: RunningService<RoleClient, Listener>,
     progress: mpsc::Receiver<ProgressNotificationParam>,
+    writer: JoinHandle<()>,
 }
 
 /// What a tool answered.
@@ -81,13 +88,13 @@ pub(crate) enum ClientError {
 impl Client {
     /// Connects and shakes hands. A password in `url` is used as the token, and shown to nobody.
     pub(crate) async fn connect(url: &Url, token: &Token) -> Result<Self, ClientError> {
-        let transport = wire::open(url, token).await?;
+        let (sink, stream, writer) = wire::open(url, token).await?;
         let (sender, progress) = mpsc::channel(PROGRESS_WAITING_MAX);
         let foreign = |problem: String| ClientError::Foreign { url: wire::shown(url), problem };
-        let service = serve_client(Listener { progress: sender }, transport)
+        let service = serve_client(Listener { progress: sender }, (sink, stream))
             .await
             .map_err(|_| foreign("the handshake failed".to_owned()))?;
-        Ok(Self { service, progress })
+        Ok(Self { service, progress, writer })
     }
 
     /// Who answers: name, version and protocol, as the server says.
@@ -132,10 +139,11 @@ impl Client {
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection once everything is sent, a cancellation above all.
     pub(crate) async fn close(self) {
-        // How it ends no longer matters to anybody.
+        // How it ends matters to nobody.
         let _ = self.service.cancel().await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.writer).await;
     }
 }
 

@@ -45,6 +45,7 @@ impl Connections {
     }
 
     /// Connections now.
+    #[cfg(test)]
     pub(crate) fn total(&self) -> usize {
         self.open.lock().total
     }

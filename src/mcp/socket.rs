@@ -19,6 +19,7 @@ use rmcp::service::serve_server_with_ct;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::connections::{Connections, NoPlace};
 use super::edge::{self, Limits};
@@ -54,6 +55,8 @@ pub(crate) struct Door {
     pub hooks: Hooks,
     /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
     pub leaving: CancellationToken,
+    /// The life of every session, to be waited for: it has ended when its end has been told.
+    pub sessions: TaskTracker,
 }
 
 /// Told when a client has introduced itself, and when its connection ends. Called on worker threads; must be quick.
@@ -118,7 +121,9 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
         Ok(started) => started,
         Err(not_an_upgrade) => return refused_upgrade(not_an_upgrade),
     };
-    actix_web::rt::spawn(serve(door.into_inner(), principal, link));
+    let door = door.into_inner();
+    let sessions = door.sessions.clone();
+    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link)));
     response
 }
 
@@ -195,8 +200,10 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         on_open(new_session(id, principal.clone(), facts, connected_at));
     });
     let service = async {
+        // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
+        let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
         // Its errors are ends of connections before any handshake: nothing that anybody could act on.
-        if let Ok(running) = serve_server_with_ct(handler, transport, ends.service.clone()).await {
+        if let Ok(running) = handshake.await {
             running.waiting().await.ok();
         }
     };

@@ -9,11 +9,12 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use exai_actors::ids::Principal;
 use exai_actors::storage::rows::{EndedSession, NewSession};
-use exai_actors::tools::Toolbox;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::ws::Ws;
 use super::connections::Connections;
@@ -22,9 +23,11 @@ use super::socket::{self, Door, Hooks, session_settings};
 
 #[cfg(feature = "faults")]
 mod autobahn;
+mod calls;
 mod envelope;
 mod frames;
 mod gaps;
+mod inside;
 mod limits;
 #[cfg(feature = "faults")]
 mod panics;
@@ -56,6 +59,7 @@ struct Server {
     leaving: CancellationToken,
     handle: ServerHandle,
     _hold: Hold,
+    _folder: TempDir,
 }
 
 impl Drop for Server {
@@ -93,9 +97,10 @@ impl Setup {
         let seen = Arc::new(Seen::default());
         let (opened, closed) = (Arc::clone(&seen), Arc::clone(&seen));
         let leaving = CancellationToken::new();
+        let (toolbox, folder) = inside::toolbox()?;
         let door = Arc::new(Door {
             check: Arc::new(check),
-            toolbox: Toolbox {},
+            toolbox,
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
@@ -104,6 +109,7 @@ impl Setup {
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),
             },
             leaving: leaving.clone(),
+            sessions: TaskTracker::new(),
         });
         let server = HttpServer::new(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));
@@ -120,7 +126,15 @@ impl Setup {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Server { address, seen, connections: self.connections, leaving, handle, _hold: hold })
+        Ok(Server {
+            address,
+            seen,
+            connections: self.connections,
+            leaving,
+            handle,
+            _hold: hold,
+            _folder: folder,
+        })
     }
 }
 

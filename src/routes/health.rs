@@ -3,13 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use exai_actors::clock;
 use exai_actors::health::{HealthBoard, Status};
+use exai_actors::storage_writer::COMPONENT as STORAGE;
 use serde_json::json;
 
 use crate::routes::Door;
 use crate::security::Refusal;
 
-/// The part without which no call is taken.
-const STORAGE: &str = "storage";
 /// The part that takes calls; `Down` while it drains, and when it is gone.
 const DISPATCHER: &str = "dispatcher";
 

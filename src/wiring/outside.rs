@@ -18,6 +18,7 @@ use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use crate::config::{Config, Listen};
@@ -31,8 +32,8 @@ use crate::security::Gate;
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// How long the sockets get to read their last messages, in seconds.
-const CLOSE_WITHIN_S: u64 = 2;
+/// How long the sockets get to read their last messages.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Both ports, bound: what cannot be had is known before anything starts.
 pub(super) struct Sockets {
@@ -69,7 +70,7 @@ pub(super) struct Inner {
 /// The running servers.
 pub(super) struct Outside {
     leaving: CancellationToken,
-    connections: Connections,
+    sessions: TaskTracker,
     handles: [ServerHandle; 2],
 }
 
@@ -83,6 +84,7 @@ impl Outside {
     ) -> Result<Self, StartError> {
         let [clients, people] = sockets.listeners;
         let leaving = CancellationToken::new();
+        let sessions = TaskTracker::new();
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
@@ -91,7 +93,7 @@ impl Outside {
         let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
             .workers(1)
             .client_request_timeout(HEAD_WITHIN)
-            .shutdown_timeout(CLOSE_WITHIN_S)
+            .shutdown_timeout(CLOSE_WITHIN.as_secs())
             .disable_signals()
             .listen(people)
             .map_err(StartError::Thread)?
@@ -99,7 +101,7 @@ impl Outside {
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
             toolbox,
-            connections: connections.clone(),
+            connections,
             session: Settings { message_bytes_max: limits.message_bytes, ..socket::session_settings() },
             limits: Limits {
                 requests_burst: limits.burst,
@@ -108,6 +110,7 @@ impl Outside {
             },
             hooks: hooks(inner.metrics, inner.writer),
             leaving: leaving.clone(),
+            sessions: sessions.clone(),
         });
         let clients = HttpServer::new(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));
@@ -119,7 +122,7 @@ impl Outside {
         .client_request_timeout(HEAD_WITHIN)
         // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
         .client_disconnect_timeout(Duration::ZERO)
-        .shutdown_timeout(CLOSE_WITHIN_S)
+        .shutdown_timeout(CLOSE_WITHIN.as_secs())
         .disable_signals()
         .listen(clients)
         .map_err(StartError::Thread)?
@@ -127,26 +130,23 @@ impl Outside {
         let handles = [clients.handle(), people.handle()];
         actix_rt::spawn(clients);
         actix_rt::spawn(people);
-        Ok(Self { leaving, connections, handles })
+        Ok(Self { leaving, sessions, handles })
     }
 
     /// Says Close 1001 to every socket that reads, and closes both ports.
     pub(super) async fn close(self) {
         self.leaving.cancel();
         let [clients, people] = self.handles;
-        let all_gone = async {
-            while self.connections.total() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(CLOSE_WITHIN_S), all_gone).await.is_err() {
-            log::warn!(connections = self.connections.total(); "sockets that do not read are dropped");
+        self.sessions.close();
+        if tokio::time::timeout(CLOSE_WITHIN, self.sessions.wait()).await.is_err() {
+            log::warn!(sessions = self.sessions.len(); "sockets that do not read are dropped");
         }
         clients.stop(false).await;
         people.stop(false).await;
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn checked_by(gate: Gate) -> Arc<socket::Check> {
     Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
 }

@@ -13,38 +13,38 @@ use tempfile::TempDir;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// An empty home, and the variables to run in.
-pub struct Home {
+pub(crate) struct Home {
     folder: TempDir,
     variables: BTreeMap<String, String>,
 }
 
 /// A command that has ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), variables: BTreeMap::new() }
     }
 
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    pub fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         &self.variables[name]
     }
 
     /// Writes the configuration file that is found without being named.
-    pub fn write_config(&self, text: &str) {
+    pub(crate) fn write_config(&self, text: &str) {
         fs::write(self.folder.path().join("exai.toml"), text).unwrap();
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exai"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -53,14 +53,14 @@ impl Home {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments))
     }
 }
 
 impl Ran {
     /// Runs to the end; a command that hangs is killed and has no code.
-    pub fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         if !within(WITHIN, || child.try_wait().unwrap().is_some()) {
             child.kill().unwrap();
@@ -73,7 +73,7 @@ impl Ran {
 
 /// Whether `holds` becomes true in time.
 #[expect(clippy::disallowed_methods, reason = "a test waits in real time")]
-pub fn within(wait: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn within(wait: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + wait;
     while Instant::now() < until {
         if holds() {

@@ -14,9 +14,10 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::mail;
 use crate::metrics::messages::UpstreamEnded;
+use crate::models::Usage;
 use crate::models::tokens::estimate;
 use crate::models::{Model, cost};
-use crate::provider::messages::{FailureClass, Finish, UpstreamFailure, Usage};
+use crate::provider::messages::{FailureClass, Finish, UpstreamFailure};
 use crate::receipt::Receipt;
 use crate::storage::rows::{
     AttemptState, CallState, EndedAttempt, EndedCall, NewAttempt, NewCall, NewExchange,

@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{ModelId, ProviderName, ToolName};
-    use crate::provider::messages::Usage;
+    use crate::models::Usage;
 
     #[test]
     fn sums_what_it_is_told() {

@@ -6,7 +6,7 @@ use actix::Message;
 
 use super::Snapshot;
 use crate::ids::{ModelId, ProviderName, ToolName};
-use crate::provider::messages::Usage;
+use crate::models::Usage;
 
 /// A call ended.
 #[derive(Debug, Clone, Message)]

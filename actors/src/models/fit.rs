@@ -4,7 +4,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::ModelId;
 
 use super::Model;
-use crate::provider::messages::Role;
+use crate::models::Role;
 
 /// The most turns of a conversation that a prompt holds.
 pub const TURNS_MAX: usize = 50;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::messages::{ChatMessage, Prompt, Role};
+use super::messages::{ChatMessage, Prompt};
+use crate::models::Role;
 use crate::models::Thinking;
 
 /// What a provider speaks. All are OpenAI's chat completions with differences that matter.

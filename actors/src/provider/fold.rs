@@ -7,8 +7,9 @@ use chunk::Chunk;
 
 use super::dialect::Dialect;
 use super::errors::{Cause, Said, classify_in_stream};
-use super::messages::{FailureClass, Finish, UpstreamPhase, UpstreamProgress, Usage};
+use super::messages::{FailureClass, Finish, UpstreamPhase, UpstreamProgress};
 use crate::clock::UtcMillis;
+use crate::models::Usage;
 
 /// Bytes that any answer may have, whatever its cap.
 const ANSWER_BYTES_BASE: usize = 64 * 1024;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::CallId;
-use crate::models::Model;
+use crate::models::{Model, Role, Usage};
 
 /// Starts one upstream call. It is answered at once; the outcome comes through `done`, exactly once.
 #[derive(Message)]
@@ -57,18 +56,6 @@ pub struct ChatMessage {
     pub role: Role,
     /// What is said.
     pub content: Arc<str>,
-}
-
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions.
-    System,
-    /// The one who asks.
-    User,
-    /// The model.
-    Assistant,
 }
 
 /// How far an upstream call is.
@@ -127,19 +114,6 @@ pub enum Finish {
     Length,
     /// Another word of the provider's, kept as it is.
     Other(String),
-}
-
-/// Tokens of one upstream call, as the provider counted them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Usage {
-    /// The prompt.
-    pub prompt: u32,
-    /// The part of the prompt that came from the provider's cache.
-    pub cached: u32,
-    /// The answer, reasoning included.
-    pub completion: u32,
-    /// The reasoning.
-    pub reasoning: u32,
 }
 
 /// An upstream call that gave no answer. Holds no text of the upstream's: that could quote the prompt.

@@ -10,6 +10,7 @@ use actix_http::ws::Codec;
 use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
+use tokio::task::coop;
 use tokio_util::codec::Decoder;
 
 use super::frames::{Assembly, Broken, Received};
@@ -19,6 +20,8 @@ use crate::clock::{self, Instant};
 /// How much of a frame that was refused for its size is still read, and thrown away: a socket that is closed while bytes wait
 /// unread is reset, and the peer never sees why.
 const DISCARD_BYTES_MAX: usize = 1024 * 1024;
+/// What a message spends of the 128 units that tokio gives a task at a time: eight messages, and then the thread's other sessions.
+const BUDGET_PER_MESSAGE: u32 = 16;
 
 /// The messages in a stream of bytes.
 pub(super) struct Incoming<S> {
@@ -80,10 +83,16 @@ where
     /// The next message, or the one rule that was broken; the end when the socket is gone.
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // A client that sends faster than it is answered would otherwise keep its worker thread, and every session there waiting.
+        let budget = ready!(coop::poll_proceed(task));
         loop {
             if this.discard.is_none() {
                 match this.next_message() {
-                    Ok(Some(received)) => return Poll::Ready(Some(Ok(received))),
+                    Ok(Some(received)) => {
+                        budget.made_progress();
+                        spend(BUDGET_PER_MESSAGE - 1, task);
+                        return Poll::Ready(Some(Ok(received)));
+                    }
                     Ok(None) => {}
                     Err(broken) => {
                         this.discard = Some(DISCARD_BYTES_MAX);
@@ -97,5 +106,12 @@ where
                 Some(Ok(_) | Err(_)) | None => return Poll::Ready(None),
             }
         }
+    }
+}
+
+fn spend(units: u32, task: &mut Context<'_>) {
+    for _ in 0..units {
+        let Poll::Ready(unit) = coop::poll_proceed(task) else { return };
+        unit.made_progress();
     }
 }

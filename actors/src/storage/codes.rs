@@ -1,7 +1,7 @@
 //! The words that stand in state columns. A word is never changed once a release has written it.
 
 use super::rows::{AttemptState, CallState};
-use crate::provider::messages::Role;
+use crate::models::Role;
 
 impl CallState {
     /// The states in which a call is still to be answered.

@@ -6,7 +6,7 @@ use crate::clock::UtcMillis;
 use crate::ids::{
     CallId, ConversationId, IdempotencyKey, ModelId, Principal, ProviderName, SessionId, ToolName,
 };
-use crate::provider::messages::{Role, Usage};
+use crate::models::{Role, Usage};
 
 /// The state of a call in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

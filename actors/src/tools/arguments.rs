@@ -115,10 +115,7 @@ mod tests {
     use super::*;
 
     fn arguments(values: Value) -> Arguments {
-        match values {
-            Value::Object(values) => Arguments::new("chat", values),
-            other => panic!("{other}"),
-        }
+        Arguments::new("chat", values.as_object().expect("an object").clone())
     }
 
     #[test]

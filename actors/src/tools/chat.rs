@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_missing_prompt_is_named() {
-        let missing = parse(Map::new()).err().expect("it is required");
+        let missing = parse(Map::new()).expect_err("it is required");
         assert!(missing.message.contains("`prompt` is required"), "{missing}");
     }
 }

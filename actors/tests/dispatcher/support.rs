@@ -27,11 +27,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// Long enough for anything on loopback.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-pub struct Core {
-    pub kimi: Upstream,
-    pub glm: Upstream,
+pub(crate) struct Core {
+    pub(crate) kimi: Upstream,
+    pub(crate) glm: Upstream,
     dispatcher: Addr<Dispatcher>,
     store: Store,
     session: SessionId,
@@ -39,7 +39,7 @@ pub struct Core {
 }
 
 /// A question to the default model.
-pub fn ask(prompt: &str) -> Question {
+pub(crate) fn ask(prompt: &str) -> Question {
     Question {
         tool: "chat".into(),
         prompt: prompt.into(),
@@ -56,11 +56,11 @@ fn principal() -> Principal {
 }
 
 impl Core {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = Url::sqlite(folder.path().join("exai.db"));
         let migrated = url.clone();
@@ -116,39 +116,39 @@ impl Core {
         Self { kimi, glm, dispatcher, store, session: SessionId::mint(), _folder: folder }
     }
 
-    pub async fn consult(&self, question: Question, key: Option<&str>) -> Result<Attached, CallError> {
+    pub(crate) async fn consult(&self, question: Question, key: Option<&str>) -> Result<Attached, CallError> {
         let idempotency_key = key.map(Into::into);
         let caller = Caller { principal: principal(), session: self.session, idempotency_key };
         mail::ask(&self.dispatcher, Consult { caller, question }, SOON).await.expect("the dispatcher lives")
     }
 
-    pub async fn answer(&self, question: Question) -> Result<Finished, CallError> {
+    pub(crate) async fn answer(&self, question: Question) -> Result<Finished, CallError> {
         let mut attached = self.consult(question, None).await?;
         Arc::unwrap_or_clone(attached.answered().await)
     }
 
-    pub async fn keyed(&self, question: Question, key: &str) -> Result<Finished, CallError> {
+    pub(crate) async fn keyed(&self, question: Question, key: &str) -> Result<Finished, CallError> {
         let mut attached = self.consult(question, Some(key)).await?;
         Arc::unwrap_or_clone(attached.answered().await)
     }
 
-    pub fn cancel(&self, call: CallId) {
+    pub(crate) fn cancel(&self, call: CallId) {
         mail::tell(&self.dispatcher, Cancel { principal: principal(), call }).expect("the dispatcher lives");
     }
 
-    pub async fn drain(&self, within: Duration) -> usize {
+    pub(crate) async fn drain(&self, within: Duration) -> usize {
         mail::ask(&self.dispatcher, Drain { within }, SOON).await.expect("the dispatcher lives")
     }
 
-    pub async fn load(&self) -> Load {
+    pub(crate) async fn load(&self) -> Load {
         mail::ask(&self.dispatcher, GetLoad, SOON).await.expect("the dispatcher lives")
     }
 
-    pub async fn stored(&self, call: CallId) -> Option<StoredCall> {
+    pub(crate) async fn stored(&self, call: CallId) -> Option<StoredCall> {
         self.store.load_call(&principal(), call).await.expect("read")
     }
 
-    pub fn host(&self, make: Make) -> String {
+    pub(crate) fn host(&self, make: Make) -> String {
         match make {
             Make::Kimi | Make::OpenAi => self.kimi.addr().to_string(),
             Make::Glm => self.glm.addr().to_string(),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use actix::{Addr, Arbiter};
 use exai_actors::ids::{CallId, ProviderName};
 use exai_actors::mail;
+use exai_actors::models::Role;
 use exai_actors::models::{Model, Thinking};
 use exai_actors::provider::dialect::Dialect;
 use exai_actors::provider::endpoint::{Endpoint, Key};
 use exai_actors::provider::messages::{
-    ChatMessage, Completion, Prompt, Role, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
+    ChatMessage, Completion, Prompt, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
 use exai_actors::provider::{self, Provider, ProviderStart, Timeouts};
 use exai_upstream::{Make, Upstream};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use exai_actors::clock::UtcMillis;
 use exai_actors::ids::{CallId, ConversationId, Principal, SessionId};
-use exai_actors::provider::messages::Usage;
+use exai_actors::models::Usage;
 use exai_actors::storage::rows::*;
 
 pub(crate) fn principal(name: &str) -> Principal {

@@ -36,7 +36,7 @@ impl Tour {
         say(format!("  clients    {url}"));
         say(format!("  dashboard  http://{}/", target::reach(self.dashboard)));
         for provider in &self.providers {
-            say(format!("  {:<9}  {} (double)", provider.name, provider.base_url));
+            say(format!("  {:<9}  {} (double)", provider.name.as_str(), provider.base_url));
         }
         let mut client = Client::connect(&url, &self.token).await?;
         say(format!("\n1. initialize over WebSocket\n   {}", client.server()));
@@ -50,7 +50,7 @@ impl Tour {
             let progress = |message: &str| say(format!("   .. {message}"));
             let reply = client.call("chat", arguments, progress, std::future::pending()).await?;
             answer(&format!("   {}", shortened(&reply.text)));
-            let receipt = reply.receipt.map_or("none".to_owned(), |receipt| receipt.to_string());
+            let receipt = reply.receipt.map_or_else(|| "none".to_owned(), |receipt| receipt.to_string());
             say(format!("   receipt: {receipt}"));
         }
         client.close().await;

@@ -9,6 +9,7 @@ use futures_util::stream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 use url::Url;
 
@@ -24,7 +25,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// How long the server may take to answer the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Opens the socket and gives its two ends as rmcp wants them. Needs the actix system of this thread.
+/// Opens the socket and gives its two ends as rmcp wants them, and the task that writes: it ends once everything is on its way.
+/// Needs the actix system of this thread.
 pub(super) async fn open(
     url: &Url,
     token: &Token,
@@ -32,6 +34,7 @@ pub(super) async fn open(
     (
         impl Sink<ClientJsonRpcMessage, Error: std::error::Error + Send + Sync + 'static> + Send + Unpin + 'static,
         impl Stream<Item = ServerJsonRpcMessage> + Send + Unpin + 'static,
+        JoinHandle<()>,
     ),
     ClientError,
 > {
@@ -47,9 +50,9 @@ pub(super) async fn open(
     let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
     let (to_client, mut incoming) = mpsc::channel(WAITING_MAX);
     let (to_writer, pongs) = mpsc::channel(WAITING_MAX);
-    actix_rt::spawn(write(sink, outgoing, pongs));
+    let writer = actix_rt::spawn(write(sink, outgoing, pongs));
     actix_rt::spawn(read(stream, to_client, to_writer));
-    Ok((PollSender::new(to_server), stream::poll_fn(move |task| incoming.poll_recv(task))))
+    Ok((PollSender::new(to_server), stream::poll_fn(move |task| incoming.poll_recv(task)), writer))
 }
 
 /// The address without its user and password.

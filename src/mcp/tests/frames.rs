@@ -2,9 +2,7 @@
 
 use exai_actors::session::messages::Settings;
 
-use super::ws::{
-    self, BINARY, CLOSE, CONTINUE, CONTINUE_END, Frame, PING, PONG, TEXT, TEXT_START, frame, header,
-};
+use super::ws::{BINARY, CLOSE, CONTINUE, CONTINUE_END, Frame, PING, PONG, TEXT, TEXT_START, frame, header};
 use super::*;
 
 /// What a frame that is too large may cost beside the limit itself.
@@ -146,7 +144,7 @@ async fn a_message_over_the_limit_is_1009_however_it_is_cut() {
 #[actix_web::test]
 async fn the_echo_gives_back_what_it_gets() {
     let server = Server::start().await.unwrap();
-    let mut ws = ws::connect(server.address, "/echo", &[]).await.unwrap();
+    let mut ws = super::ws::connect(server.address, "/echo", &[]).await.unwrap();
     for length in [0, 1, 125, 126, 65_535, 65_536, 1 << 20] {
         let payload = vec![b'x'; length];
         for first in [TEXT, BINARY] {
@@ -157,7 +155,7 @@ async fn the_echo_gives_back_what_it_gets() {
 }
 
 /// The memory of this process that is really there.
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
     pages * 4096

@@ -1,1 +1,49 @@
-fn main() {}
+//! `exai-bench`: measures a built EXAI from outside, through its real sockets. It prints figures and judges none: machines differ.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+mod daemon;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures a built EXAI from outside.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// From starting the process to the first answered `initialize`, and the memory of a server that idles.
+    Start {
+        /// The binary to measure.
+        #[arg(long)]
+        exai: PathBuf,
+        /// How many times to start it; the median is told.
+        #[arg(long, default_value_t = 11)]
+        rounds: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    // awc builds its TLS even for plain sockets, and asks for a provider. Another one may stand there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let measured = match Arguments::parse().measure {
+        Measure::Start { exai, rounds } => start::measure(&exai, rounds.max(1)),
+    };
+    match measured {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

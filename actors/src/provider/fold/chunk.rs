@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::provider::messages::Usage;
+use crate::models::Usage;
 
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {

@@ -1,3 +1,5 @@
+//! The frame rules, as tables and as properties.
+
 use actix_http::ws::Codec;
 use proptest::prelude::*;
 use tokio_util::codec::Decoder;

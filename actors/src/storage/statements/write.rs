@@ -196,8 +196,8 @@ async fn append(conn: &mut Conn<'_>, exchange: &NewExchange) -> Result<(), Refus
         .ok_or(Refusal::Missing("conversation of this principal"))?;
     let mut appended = 0;
     for (role, content, tokens) in [
-        (crate::provider::messages::Role::User, &exchange.question, exchange.question_tokens),
-        (crate::provider::messages::Role::Assistant, &exchange.answer, exchange.answer_tokens),
+        (crate::models::Role::User, &exchange.question, exchange.question_tokens),
+        (crate::models::Role::Assistant, &exchange.answer, exchange.answer_tokens),
     ] {
         let written = diesel::insert_into(messages::table)
             .values((
