@@ -83,6 +83,10 @@ pub(crate) fn on_connect(
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
             log::warn!(error:%; "cannot set TCP_USER_TIMEOUT; a client that does not read keeps its connection");
         }
+        // Or a message would wait, up to 40 ms, for the client's acknowledgement of the one before it.
+        if let Err(error) = stream.set_nodelay(true) {
+            log::warn!(error:%; "cannot set TCP_NODELAY; small messages are slow");
+        }
     }
 }
 

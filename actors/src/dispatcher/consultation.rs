@@ -103,7 +103,7 @@ impl Consultation {
     }
 
     async fn consult(&mut self) -> Result<Outcome, CallError> {
-        let mut plan = Plan::make(&self.desk, &self.caller, &self.question).await?;
+        let mut plan = Plan::make(&self.desk, self.call, &self.caller, &self.question).await?;
         let requested = self.desk.permits.request(plan.scopes(&self.caller)).map_err(no_permit)?;
         let permit = match requested {
             Requested::Now(permit) => permit,
@@ -115,7 +115,7 @@ impl Consultation {
                 self.phase(Phase::Waiting);
                 let permit = self.wait(waiting).await?;
                 // The turn that it waited for may have been this conversation's own.
-                plan = Plan::make(&self.desk, &self.caller, &self.question).await?.keep_id(&plan);
+                plan = Plan::make(&self.desk, self.call, &self.caller, &self.question).await?.keep_id(&plan);
                 permit
             }
         };
@@ -176,7 +176,7 @@ impl Consultation {
     async fn replay(&mut self) -> Result<Outcome, CallError> {
         self.journal.forget();
         let store = &self.desk.setup.store;
-        Ok(Outcome::Replayed(Box::new(replay(store, &self.caller, &self.request_hash).await)))
+        Ok(Outcome::Replayed(Box::new(replay(store, self.call, &self.caller, &self.request_hash).await)))
     }
 
     async fn stream(

@@ -70,7 +70,7 @@ impl Journal {
         // Noted before it is known: a call that is cancelled meanwhile must close what may have been opened.
         self.opened = true;
         self.attempt = attempt;
-        write(&self.desk.setup.writer, record).await.map_err(not_written)
+        write(&self.desk.setup.writer, record).await.map_err(|error| not_written(self.call, &error))
     }
 
     /// There is nothing of this call to be closed.
@@ -115,7 +115,7 @@ impl Journal {
         }));
         match write(&self.desk.setup.writer, record).await {
             Ok(_) => Ok(Finished { text, receipt }),
-            Err(error) => Err(not_written(error).of_call(self.call)),
+            Err(error) => Err(not_written(self.call, &error).of_call(self.call)),
         }
     }
 
@@ -279,8 +279,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn not_written(error: WriteError) -> CallError {
-    log::error!("the journal could not be written: {error}");
+fn not_written(call: CallId, error: &WriteError) -> CallError {
+    log::error!(call = call.to_string().as_str(); "the journal could not be written: {error}");
     match error {
         WriteError::Unavailable | WriteError::Full => storage_unavailable(),
         WriteError::Refused => CallError::new(

@@ -7,7 +7,7 @@ use super::admission::Scopes;
 use super::desk::Desk;
 use super::messages::{Caller, Question};
 use crate::error::{CallError, ErrorKind};
-use crate::ids::ConversationId;
+use crate::ids::{CallId, ConversationId};
 use crate::models::Model;
 use crate::models::Role;
 use crate::models::fit::{self, MESSAGE_TOKENS, Room, TURNS_MAX, fit};
@@ -36,9 +36,14 @@ pub(super) struct Plan {
 impl Plan {
     /// Loads the conversation, if one is continued, picks the model (asked for > the conversation's last > the default) and fits
     /// the turns into its context.
-    pub(super) async fn make(desk: &Desk, caller: &Caller, question: &Question) -> Result<Self, CallError> {
+    pub(super) async fn make(
+        desk: &Desk,
+        call: CallId,
+        caller: &Caller,
+        question: &Question,
+    ) -> Result<Self, CallError> {
         let thread = match question.conversation {
-            Some(conversation) => Some(load(desk, caller, conversation).await?),
+            Some(conversation) => Some(load(desk, call, caller, conversation).await?),
             None => None,
         };
         let last_model =
@@ -97,9 +102,14 @@ fn size_of(turn: &Turn) -> fit::Turn {
     fit::Turn { role: turn.role, tokens: u32::try_from(turn.tokens).unwrap_or(0) }
 }
 
-async fn load(desk: &Desk, caller: &Caller, conversation: ConversationId) -> Result<Thread, CallError> {
+async fn load(
+    desk: &Desk,
+    call: CallId,
+    caller: &Caller,
+    conversation: ConversationId,
+) -> Result<Thread, CallError> {
     let loaded = desk.setup.store.load_thread(&caller.principal, conversation, TURNS_MAX).await;
-    loaded.map_err(not_read)?.ok_or_else(|| {
+    loaded.map_err(|error| not_read(call, &error))?.ok_or_else(|| {
         let message = "There is no such conversation. Leave continuation_id out to begin a new one.";
         CallError::new(ErrorKind::NotFound, message)
     })
@@ -124,7 +134,7 @@ pub(super) fn storage_unavailable() -> CallError {
 }
 
 /// The same, where reading failed.
-pub(super) fn not_read(error: StorageError) -> CallError {
-    log::error!("the journal could not be read: {error}");
+pub(super) fn not_read(call: CallId, error: &StorageError) -> CallError {
+    log::error!(call = call.to_string().as_str(); "the journal could not be read: {error}");
     storage_unavailable()
 }

@@ -4,18 +4,20 @@ use super::actor::key_conflict;
 use super::messages::{Answer, Caller, Finished};
 use super::plan::not_read;
 use crate::error::{CallError, ErrorKind};
+use crate::ids::CallId;
 use crate::storage::Store;
 use crate::storage::rows::{CallState, StoredCall};
 
 /// The answer to the caller's idempotency key.
-pub(super) async fn replay(store: &Store, caller: &Caller, request_hash: &str) -> Answer {
+pub(super) async fn replay(store: &Store, call: CallId, caller: &Caller, request_hash: &str) -> Answer {
     let Some(key) = &caller.idempotency_key else {
         return Err(CallError::new(
             ErrorKind::Internal,
             "A call without a key was taken for a repeated one.",
         ));
     };
-    let stored = store.load_call_by_key(&caller.principal, key).await.map_err(not_read)?;
+    let stored =
+        store.load_call_by_key(&caller.principal, key).await.map_err(|error| not_read(call, &error))?;
     match stored {
         Some(call) if call.request_hash == request_hash => stored_answer(call),
         Some(call) => Err(key_conflict().of_call(call.id)),
