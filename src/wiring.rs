@@ -27,6 +27,7 @@ use exai_actors::supervised::Death;
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::security::{Gate, Token};
@@ -39,6 +40,8 @@ use outside::{Outside, Sockets};
 const GAVE_UP: u8 = 70;
 /// How long an actor may take beyond what it was asked to wait for.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often it is asked whether the database can be read.
+const READS_PING_EVERY: Duration = Duration::from_secs(5);
 /// How long the last writes may take.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -133,7 +136,7 @@ impl Inside {
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
         let (url, durability) = (config.storage.url.clone(), config.storage.durability);
-        let store = Store::open(&url, config.storage.pool_size, durability, board.clone())?;
+        let store = Store::open(&url, config.storage.pool_size, board.clone())?;
         let writer = storage_writer::start(
             storage_writer::Wiring {
                 arbiter: &stored.handle(),
@@ -155,7 +158,7 @@ impl Inside {
             limits: limits(&config),
             queue_wait: config.limits.queue_wait,
             deadline: config.limits.deadline,
-            replica: std::process::id().to_string(),
+            replica: Uuid::now_v7().to_string(),
             store: store.clone(),
             writer: writer.clone(),
             metrics: metrics.clone(),
@@ -163,6 +166,7 @@ impl Inside {
         };
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
+        actix_rt::spawn(watch_reads(store.clone()));
         let left_out = config.left_out.iter().map(|out| (out.name.clone(), out.reason.clone())).collect();
         let started = clock::now();
         let about = About {
@@ -224,6 +228,15 @@ async fn drain(
     log::info!("stopped");
 }
 
+/// Reads are asked for only when a client asks; until then the board would keep what the last of them said.
+async fn watch_reads(store: Store) {
+    loop {
+        tokio::time::sleep(READS_PING_EVERY).await;
+        // The store tells the board by itself.
+        let _ = store.ping().await;
+    }
+}
+
 fn limits(config: &Config) -> Limits {
     Limits {
         global: config.limits.global,
@@ -248,7 +261,7 @@ impl Deaths {
 
     fn note(&self, actor: &'static str, vital: bool, death: Death) {
         match death {
-            Death::Restarted => log::warn!(actor = actor; "an actor was restarted after a panic"),
+            Death::Restarted => {}
             Death::GaveUp if vital => {
                 self.board.set(actor, Status::Down, "died too often", clock::utc_now());
                 self.gave_up.cancel();

@@ -227,6 +227,21 @@ async fn a_dispatcher_that_dies_three_times_ends_the_process() {
 
 #[tokio::test]
 #[cfg_attr(not(feature = "faults"), ignore = "needs --features faults: tests/run gives it")]
+async fn a_writers_death_with_an_outcome_in_hand_leaves_no_call_open() {
+    let busy = Busy::start().await;
+    plant(&busy.world, "storage_writer").await;
+    let Busy { world, mut client, mut other, beside } = busy;
+    let reply = other.reply(beside).await;
+    until_panicked(&world, 1).await;
+    assert!(!reply.is_error(), "{}", reply.0);
+    assert!(client.chat("the next one").await.text().contains("the next one"));
+    client.until_at_rest().await;
+    world.until_closed().await;
+    assert_eq!(world.kimi.journal().len(), 2);
+}
+
+#[tokio::test]
+#[cfg_attr(not(feature = "faults"), ignore = "needs --features faults: tests/run gives it")]
 async fn a_writer_that_dies_too_often_ends_the_process() {
     dies_of("storage_writer", 6).await;
 }

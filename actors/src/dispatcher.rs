@@ -8,6 +8,7 @@ mod actor;
 pub mod admission;
 mod consultation;
 mod desk;
+mod entries;
 mod journal;
 pub mod messages;
 pub mod permits;
@@ -18,4 +19,5 @@ mod roster;
 
 pub use actor::Dispatcher;
 pub use desk::{ProviderLink, Setup};
+pub(crate) use plan::not_read;
 pub(crate) use replay::stored_answer;

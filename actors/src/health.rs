@@ -1,4 +1,4 @@
-//! The health board: what each part last said of itself. It is the one lock of the system, so that a probe never waits for a
+//! The health board: what each part last said of itself. It is the one lock of the actors, so that a probe never waits for a
 //! mailbox; whoever holds it copies a few words and lets go.
 
 use std::collections::BTreeMap;

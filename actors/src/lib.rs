@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Beside the actors stand plain modules: [`tools`] (what clients call), [`models`] (the catalogue), [`storage`] (schema and reads),
-//! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the one lock), [`clock`],
+//! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the actors' one lock), [`clock`],
 //! [`error`], [`ids`], [`receipt`].
 
 pub mod clock;

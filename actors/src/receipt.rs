@@ -35,7 +35,7 @@ pub struct Receipt {
     pub queue_ms: u64,
     /// From sending upstream to the first delta, in milliseconds.
     pub first_token_ms: u64,
-    /// From asking to the committed answer, in milliseconds.
+    /// From asking until the answer was complete, before it was made durable, in milliseconds.
     pub total_ms: u64,
     /// Tokens as the provider counted them; none where it said nothing.
     pub tokens: Option<Usage>,

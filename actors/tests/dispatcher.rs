@@ -154,6 +154,40 @@ async fn one_key_is_one_upstream_request_and_one_answer() {
 }
 
 #[actix::test]
+async fn a_key_whose_call_was_never_sent_may_be_used_again() {
+    let core = Core::with(|setup| {
+        setup.queue_wait = Duration::from_millis(100);
+        setup.limits.per_provider.insert("kimi".into(), 1);
+    })
+    .await;
+    core.kimi.push_script(exai_upstream::Script::of("stall-after=1"));
+    let mut hung = core.consult(ask("why?"), None).await.expect("taken");
+    hung.progress.wait_for(|progress| progress.phase >= Phase::Dispatched).await.expect("it runs");
+    let refused = core.keyed(ask("and why?"), "key-2").await.expect_err("no permit came free");
+    assert_eq!(refused.kind, ErrorKind::OverCapacity);
+    core.cancel(hung.call);
+    hung.answered().await;
+    assert!(core.keyed(ask("and why?"), "key-2").await.is_ok());
+}
+
+#[actix::test]
+async fn who_waited_stays_with_the_model_its_permits_are_for() {
+    let core = Core::start().await;
+    let conversation = Some(core.answer(ask("one")).await.expect("an answer").receipt.conversation_id);
+    core.glm.push_script(exai_upstream::Script::of("delay=300+pace=0+tokens=5"));
+    let glm = core.answer(Question { conversation, model: Some("glm-4.7".to_owned()), ..ask("two") });
+    let waits = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        core.answer(Question { conversation, ..ask("three") }).await
+    };
+    let (glm, waited) = futures_util::join!(glm, waits);
+    assert_eq!(glm.expect("an answer").receipt.provider.as_str(), "glm");
+    let receipt = waited.expect("an answer").receipt;
+    assert_eq!((receipt.provider.as_str(), receipt.turns.used), ("kimi", 4));
+    assert!(receipt.queue_ms > 0);
+}
+
+#[actix::test]
 async fn a_draining_dispatcher_refuses_and_lets_running_calls_end() {
     let core = Core::start().await;
     core.kimi.push_script(exai_upstream::Script::of("delay=300+pace=0+tokens=5"));

@@ -33,7 +33,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sockets get to read their last messages.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Both ports, bound: what cannot be had is known before anything starts.
 pub(super) struct Sockets {

@@ -14,6 +14,8 @@ use exai_actors::provider_supervisor::{self, ProviderConfig};
 use super::{Deaths, StartError};
 use crate::config::{Config, Provider};
 
+/// The actor without which a provider is out of reach for good.
+const SUPERVISOR: &str = "provider_supervisor";
 /// What `listmodels` calls the default of a server that has nobody to ask.
 const NO_MODEL: &str = "none";
 
@@ -63,7 +65,12 @@ fn start_one(
         timeouts,
     };
     let deaths = deaths.clone();
-    let on_death = move |actor, death| deaths.note(actor, false, death);
+    // The supervisor itself tells the board of its connection, and starts it anew.
+    let on_death = move |actor, death| {
+        if actor == SUPERVISOR {
+            deaths.note(actor, true, death);
+        }
+    };
     let supervisor = provider_supervisor::start(arbiter, &config, board.clone(), on_death)?;
     Ok((provider.name.clone(), ProviderLink { supervisor, host }))
 }

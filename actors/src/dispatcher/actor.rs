@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::WAITING_MAX;
-use super::consultation::Consultation;
+use super::consultation::{Consultation, Lost, Request};
 use super::desk::{Desk, Setup};
+use super::journal::Journal;
 use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, Load, Phase, Progress};
-use super::request_hash::request_hash;
 use super::roster::{Live, Roster};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
@@ -29,6 +29,8 @@ const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What a client is told to wait while the server restarts.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What the prompts of all calls that run or wait may take together.
+const PROMPT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What a client is told to wait when too many calls are waiting.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -56,12 +58,13 @@ impl Dispatcher {
         })
     }
 
-    fn refusal(&self) -> Option<CallError> {
+    fn refusal(&self, prompt_bytes: usize) -> Option<CallError> {
         if self.desk.draining.is_cancelled() {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        if self.roster.len() >= self.desk.setup.limits.global + WAITING_MAX {
+        let crowded = self.roster.len() >= self.desk.setup.limits.global + WAITING_MAX;
+        if crowded || self.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
         }
@@ -69,18 +72,20 @@ impl Dispatcher {
     }
 
     fn consult(&self, consult: Consult) -> Result<Attached, CallError> {
-        let Consult { caller, question } = consult;
-        let request_hash = request_hash(&question);
+        let Consult { caller, question, request_hash } = consult;
         if let Some(key) = &caller.idempotency_key
             && let Some(live) = self.roster.of_key(&caller.principal, key)
         {
             return if live.request_hash == request_hash {
                 Ok(live.attached())
             } else {
-                Err(key_conflict().of_call(live.call))
+                // Nobody hears of a call that is not in the journal yet.
+                let told = live.progress.borrow().phase > Phase::Received;
+                Err(if told { key_conflict().of_call(live.call) } else { key_conflict() })
             };
         }
-        if let Some(refusal) = self.refusal() {
+        let prompt_bytes = question.prompt.len();
+        if let Some(refusal) = self.refusal(prompt_bytes) {
             return Err(refusal);
         }
         let asked = clock::now();
@@ -94,20 +99,21 @@ impl Dispatcher {
             principal: caller.principal.clone(),
             key: caller.idempotency_key.clone(),
             request_hash: request_hash.clone(),
+            prompt_bytes,
             cancel: cancel.clone(),
             progress: progress_seen,
             answer: answer_seen,
         });
         let attached = entry.attached();
         let desk = Rc::clone(&self.desk);
-        let tool = question.tool.clone();
+        let request = Request { call, caller, question, request_hash, asked };
         self.tasks.spawn_local(async move {
-            let consultation =
-                Consultation::new(Rc::clone(&desk), call, caller, question, request_hash, asked, progress);
-            let ended = tokio::task::spawn_local(consultation.run(cancel)).await;
-            let ended = match ended {
+            let journal = Journal::new(Rc::clone(&desk), call);
+            let lost = Lost { tool: request.question.tool.clone(), asked, journal: journal.clone() };
+            let consultation = Consultation::new(desk, request, progress, journal);
+            let ended = match tokio::task::spawn_local(consultation.run(cancel)).await {
                 Ok(ended) => ended,
-                Err(_) => Consultation::panicked(&desk, call, tool).await,
+                Err(_) => lost.answer().await,
             };
             answer.send_replace(Some(Arc::new(ended)));
             drop(entry);

@@ -2,6 +2,7 @@
 //! task; it ends early when it is cancelled or out of time, and whatever it holds gives itself back when it is dropped.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,10 +14,10 @@ use super::messages::{Answer, Caller, Phase, Progress, Question};
 use super::permits::{NoPermit, Permit, Requested, Waiting};
 use super::plan::Plan;
 use super::replay::replay;
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
-use crate::ids::CallId;
+use crate::ids::{CallId, ToolName};
 use crate::mail;
 use crate::metrics::messages::CallEnded;
 use crate::provider::messages::{
@@ -26,7 +27,7 @@ use crate::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket
 use crate::storage_writer::messages::Written;
 
 /// How long an actor on our own thread may take to answer.
-const ASK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The answer of a call that a shutdown met while it waited.
 const NOT_SENT: &str =
@@ -38,13 +39,18 @@ const CUT_SHORT: &str =
 /// One call, from its question to its answer.
 pub(super) struct Consultation {
     desk: Rc<Desk>,
-    call: CallId,
-    caller: Caller,
-    question: Question,
-    request_hash: String,
-    asked: Instant,
+    request: Request,
     progress: watch::Sender<Progress>,
     journal: Journal,
+}
+
+/// What was asked, by whom and when.
+pub(super) struct Request {
+    pub(super) call: CallId,
+    pub(super) caller: Caller,
+    pub(super) question: Question,
+    pub(super) request_hash: String,
+    pub(super) asked: Instant,
 }
 
 /// What asking gave.
@@ -60,7 +66,7 @@ pub(super) struct Completed {
     pub(super) plan: Plan,
     pub(super) completion: Completion,
     pub(super) breaker: BreakerState,
-    pub(super) queued: std::time::Duration,
+    pub(super) queued: Duration,
     /// Held until the turns are stored, so that the conversation's next question sees them.
     _permit: Permit,
 }
@@ -68,21 +74,17 @@ pub(super) struct Completed {
 impl Consultation {
     pub(super) fn new(
         desk: Rc<Desk>,
-        call: CallId,
-        caller: Caller,
-        question: Question,
-        request_hash: String,
-        asked: Instant,
+        request: Request,
         progress: watch::Sender<Progress>,
+        journal: Journal,
     ) -> Self {
-        let journal = Journal::new(Rc::clone(&desk), call);
-        Self { desk, call, caller, question, request_hash, asked, progress, journal }
+        Self { desk, request, progress, journal }
     }
 
     /// Runs the call to its one answer.
     pub(super) async fn run(mut self, cancel: CancellationToken) -> Answer {
         let desk = Rc::clone(&self.desk);
-        let deadline = self.asked + desk.setup.deadline;
+        let deadline = self.request.asked + desk.setup.deadline;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
@@ -94,7 +96,7 @@ impl Consultation {
             Ok(Outcome::Replayed(answer)) => *answer,
             Ok(Outcome::Completed(completed)) => {
                 self.phase(Phase::Committing);
-                self.journal.commit_answer(&self.caller, &self.question, self.asked, *completed).await
+                self.journal.commit_answer(&self.request, *completed).await
             }
             Err(error) => Err(self.journal.commit_failure(error).await),
         };
@@ -103,23 +105,28 @@ impl Consultation {
     }
 
     async fn consult(&mut self) -> Result<Outcome, CallError> {
-        let mut plan = Plan::make(&self.desk, self.call, &self.caller, &self.question).await?;
-        let requested = self.desk.permits.request(plan.scopes(&self.caller)).map_err(no_permit)?;
+        let mut plan = Plan::make(&self.desk, &self.request).await?;
+        let mut queued = Duration::ZERO;
+        let requested = self.desk.permits.request(plan.scopes(&self.request.caller)).map_err(no_permit)?;
         let permit = match requested {
             Requested::Now(permit) => permit,
             Requested::Later(waiting) => {
                 self.refuse_before_waiting(&plan).await?;
+                if self.desk.setup.queue_wait.is_zero() {
+                    return Err(no_permit(NoPermit::TimedOut));
+                }
                 if self.open(&plan, false).await? == Written::DuplicateKey {
                     return self.replay().await;
                 }
                 self.phase(Phase::Waiting);
+                let waited_since = clock::now();
                 let permit = self.wait(waiting).await?;
+                queued = clock::now() - waited_since;
                 // The turn that it waited for may have been this conversation's own.
-                plan = Plan::make(&self.desk, self.call, &self.caller, &self.question).await?.keep_id(&plan);
+                plan = plan.renew(&self.desk, &self.request).await?;
                 permit
             }
         };
-        let queued = self.asked.elapsed();
         faults::point(Point::Consultation);
         let ticket = self.take_ticket(&plan).await?;
         if self.desk.draining.is_cancelled() {
@@ -130,7 +137,7 @@ impl Consultation {
         }
         self.phase(Phase::Dispatched);
         let breaker = ticket.breaker;
-        let completion = self.stream(ticket, plan.prompt(&self.question)).await?;
+        let completion = self.stream(ticket, plan.prompt(&self.request.question)).await?;
         match completion {
             Ok(completion) => Ok(Outcome::Completed(Box::new(Completed {
                 plan,
@@ -170,13 +177,13 @@ impl Consultation {
 
     /// Nobody hears of the call before this commit.
     async fn open(&mut self, plan: &Plan, dispatched: bool) -> Result<Written, CallError> {
-        self.journal.open(&self.caller, &self.question, &self.request_hash, plan, dispatched).await
+        self.journal.open(&self.request, plan, dispatched).await
     }
 
     async fn replay(&mut self) -> Result<Outcome, CallError> {
         self.journal.forget();
         let store = &self.desk.setup.store;
-        Ok(Outcome::Replayed(Box::new(replay(store, self.call, &self.caller, &self.request_hash).await)))
+        Ok(Outcome::Replayed(Box::new(replay(store, &self.request).await)))
     }
 
     async fn stream(
@@ -189,7 +196,7 @@ impl Consultation {
         let cancel = CancellationToken::new();
         // Dropped with this future, whatever the reason: the upstream's socket closes.
         let _close_upstream = cancel.clone().drop_guard();
-        let start = StartUpstreamCall { call: self.call, prompt, progress, cancel, done };
+        let start = StartUpstreamCall { call: self.request.call, prompt, progress, cancel, done };
         mail::tell(&ticket.provider, start).map_err(restarting)?;
         loop {
             tokio::select! {
@@ -206,7 +213,7 @@ impl Consultation {
             UpstreamPhase::Thinking => Phase::Thinking,
             UpstreamPhase::Answering => Phase::Answering,
         };
-        self.progress.send_replace(Progress { phase, since: self.asked, tokens: upstream.tokens });
+        self.progress.send_replace(Progress { phase, since: self.request.asked, tokens: upstream.tokens });
     }
 
     fn phase(&self, phase: Phase) {
@@ -221,35 +228,68 @@ impl Consultation {
     }
 
     fn tell_end(&self, answer: &Answer) {
-        let took = self.asked.elapsed();
-        let outcome = match answer {
-            Ok(_) => "completed",
-            Err(error) => error.kind.as_str(),
-        };
-        let tool = self.question.tool.clone();
-        log::info!(
-            call = self.call.to_string().as_str(), session = self.caller.session.to_string().as_str(),
-            tool = tool.as_str(), outcome = outcome, ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            "call ended"
-        );
-        if mail::tell(&self.desk.setup.metrics, CallEnded { tool, outcome, took }).is_err() {
-            log::warn!(call = self.call.to_string().as_str(); "the end of a call was not counted");
-        }
+        let Request { call, caller, question, asked, .. } = &self.request;
+        let session = caller.session.to_string();
+        tell_end(&self.desk, *call, &session, &question.tool, *asked, answer);
     }
+}
 
-    /// The answer of a call whose task panicked.
-    pub(super) async fn panicked(desk: &Rc<Desk>, call: CallId, tool: crate::ids::ToolName) -> Answer {
-        let error = CallError::new(
-            ErrorKind::Internal,
-            "The server failed on this call, by a defect of its own. Ask again; report it with the call id.",
-        );
-        let outcome = error.kind.as_str();
-        let error = Journal::of_a_lost_call(Rc::clone(desk), call).commit_failure(error).await;
-        let ended = CallEnded { tool, outcome, took: std::time::Duration::ZERO };
-        if mail::tell(&desk.setup.metrics, ended).is_err() {
-            log::warn!(call = call.to_string().as_str(); "the end of a call was not counted");
-        }
-        Err(error)
+/// What is still known of a call whose task panicked.
+pub(super) struct Lost {
+    pub(super) tool: ToolName,
+    pub(super) asked: Instant,
+    pub(super) journal: Journal,
+}
+
+impl Lost {
+    /// Its one answer.
+    pub(super) async fn answer(self) -> Answer {
+        let message =
+            "The server failed on this call, by a defect of its own. Ask again; report it with the call id.";
+        let answer = Err(self.journal.commit_failure(CallError::new(ErrorKind::Internal, message)).await);
+        tell_end(self.journal.desk(), self.journal.call(), "", &self.tool, self.asked, &answer);
+        answer
+    }
+}
+
+/// Logs and counts the end of a call.
+fn tell_end(desk: &Desk, call: CallId, session: &str, tool: &ToolName, asked: Instant, answer: &Answer) {
+    let took = clock::now() - asked;
+    let (level, outcome) = match answer {
+        Ok(_) => (log::Level::Info, "completed"),
+        Err(error) => (level_of(error.kind), error.kind.as_str()),
+    };
+    let call = call.to_string();
+    log::log!(
+        level, call = call.as_str(), session = session, tool = tool.as_str(), outcome = outcome,
+        ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        "call ended"
+    );
+    if mail::tell(&desk.setup.metrics, CallEnded { tool: tool.clone(), outcome, took }).is_err() {
+        log::warn!(call = call.as_str(); "the end of a call was not counted");
+    }
+}
+
+/// Our own failures are errors, the providers' are warnings, the callers' are their business.
+fn level_of(kind: ErrorKind) -> log::Level {
+    match kind {
+        ErrorKind::Internal | ErrorKind::StorageUnavailable => log::Level::Error,
+        ErrorKind::UpstreamError
+        | ErrorKind::UpstreamTimeout
+        | ErrorKind::UpstreamRejected
+        | ErrorKind::RateLimited
+        | ErrorKind::BreakerOpen
+        | ErrorKind::OverCapacity
+        | ErrorKind::DeadlineExceeded => log::Level::Warn,
+        ErrorKind::InvalidArguments
+        | ErrorKind::UnknownTool
+        | ErrorKind::UnknownModel
+        | ErrorKind::Unauthorized
+        | ErrorKind::Cancelled
+        | ErrorKind::Conflict
+        | ErrorKind::NotFound
+        | ErrorKind::TooLarge
+        | ErrorKind::Draining => log::Level::Info,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 use tokio::sync::watch;
 
+use super::request_hash::request_hash;
 use crate::clock::Instant;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal, SessionId, ToolName};
@@ -19,6 +20,16 @@ pub struct Consult {
     pub caller: Caller,
     /// What is asked.
     pub question: Question,
+    /// What makes another request the same one.
+    pub request_hash: String,
+}
+
+impl Consult {
+    /// Measures and hashes the question. Takes milliseconds for a long prompt, so it is not the dispatcher's thread that does it.
+    pub fn new(caller: Caller, question: Question) -> Self {
+        let request_hash = request_hash(&question);
+        Self { caller, question, request_hash }
+    }
 }
 
 /// Who asks, and on what terms.
@@ -39,6 +50,8 @@ pub struct Question {
     pub tool: ToolName,
     /// The user's text.
     pub prompt: Arc<str>,
+    /// An estimate of its tokens.
+    pub prompt_tokens: u32,
     /// The model, by id or alias; the conversation's last, or the default, when none.
     pub model: Option<String>,
     /// The conversation to go on with.
@@ -56,6 +69,8 @@ pub struct Question {
 pub struct Attached {
     /// The call. Not to be told to anyone before `progress` says that it is accepted.
     pub call: CallId,
+    /// Whether this very request started it; its cancel is then the call's.
+    pub started: bool,
     /// How far it is.
     pub progress: watch::Receiver<Progress>,
     /// Its one answer, once there is one.

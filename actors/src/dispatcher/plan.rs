@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Scopes;
+use super::consultation::Request;
 use super::desk::Desk;
 use super::messages::{Caller, Question};
 use crate::error::{CallError, ErrorKind};
@@ -11,7 +12,6 @@ use crate::ids::{CallId, ConversationId};
 use crate::models::Model;
 use crate::models::Role;
 use crate::models::fit::{self, MESSAGE_TOKENS, Room, TURNS_MAX, fit};
-use crate::models::tokens::estimate;
 use crate::provider::messages::{ChatMessage, Prompt};
 use crate::receipt::TurnCount;
 use crate::storage::StorageError;
@@ -28,7 +28,6 @@ pub(super) struct Plan {
     pub(super) model: Arc<Model>,
     pub(super) conversation: ConversationId,
     pub(super) turns: TurnCount,
-    pub(super) question_tokens: u32,
     sent: Vec<Turn>,
     output_tokens_max: u32,
 }
@@ -36,26 +35,31 @@ pub(super) struct Plan {
 impl Plan {
     /// Loads the conversation, if one is continued, picks the model (asked for > the conversation's last > the default) and fits
     /// the turns into its context.
-    pub(super) async fn make(
-        desk: &Desk,
-        call: CallId,
-        caller: &Caller,
-        question: &Question,
-    ) -> Result<Self, CallError> {
+    pub(super) async fn make(desk: &Desk, request: &Request) -> Result<Self, CallError> {
+        Self::make_for(desk, request, request.question.model.as_deref()).await
+    }
+
+    /// The plan of a call that had to wait, made anew over the conversation as it is by then. It stays with its model, for which
+    /// its permits are, and in the conversation that was begun.
+    pub(super) async fn renew(self, desk: &Desk, request: &Request) -> Result<Self, CallError> {
+        if request.question.conversation.is_none() {
+            return Ok(self);
+        }
+        Self::make_for(desk, request, Some(self.model.id.as_str())).await
+    }
+
+    async fn make_for(desk: &Desk, request: &Request, asked_model: Option<&str>) -> Result<Self, CallError> {
+        let Request { call, caller, question, .. } = request;
         let thread = match question.conversation {
-            Some(conversation) => Some(load(desk, call, caller, conversation).await?),
+            Some(conversation) => Some(load(desk, *call, caller, conversation).await?),
             None => None,
         };
         let last_model =
             thread.as_ref().and_then(|thread| thread.turns.last()).map(|turn| turn.model.as_str());
-        let wanted = question.model.as_deref().or(last_model).unwrap_or(&desk.setup.default_model);
-        let model = desk
-            .setup
-            .catalogue
-            .resolve(wanted)
-            .map_err(|unknown| CallError::new(ErrorKind::UnknownModel, unknown.to_string()))?;
+        let wanted = asked_model.or(last_model).unwrap_or(&desk.setup.default_model);
+        let model = desk.setup.catalogue.resolve(wanted).map_err(|unknown| unknown.to_call_error())?;
         let output_tokens_max = output_cap(&model, question)?;
-        let question_tokens = estimate(&question.prompt);
+        let question_tokens = question.prompt_tokens;
         let (used, turns) = match thread {
             Some(thread) => (u32::try_from(thread.turn_count).unwrap_or(0), thread.turns),
             None => (0, Vec::new()),
@@ -67,13 +71,7 @@ impl Plan {
         let sent = turns.get(fitted.first..).unwrap_or_default().to_vec();
         let turns = TurnCount { used, sent: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
         let conversation = question.conversation.unwrap_or_else(ConversationId::mint);
-        Ok(Self { model, conversation, turns, question_tokens, sent, output_tokens_max })
-    }
-
-    /// A plan made anew stays in the conversation that was begun.
-    pub(super) fn keep_id(mut self, before: &Self) -> Self {
-        self.conversation = before.conversation;
-        self
+        Ok(Self { model, conversation, turns, sent, output_tokens_max })
     }
 
     pub(super) fn scopes(&self, caller: &Caller) -> Scopes {
@@ -134,7 +132,7 @@ pub(super) fn storage_unavailable() -> CallError {
 }
 
 /// The same, where reading failed.
-pub(super) fn not_read(call: CallId, error: &StorageError) -> CallError {
+pub(crate) fn not_read(call: CallId, error: &StorageError) -> CallError {
     log::error!(call = call.to_string().as_str(); "the journal could not be read: {error}");
     storage_unavailable()
 }

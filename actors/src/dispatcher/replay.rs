@@ -1,15 +1,16 @@
 //! The answer of a call that the journal already has: byte for byte what its first asker got.
 
 use super::actor::key_conflict;
-use super::messages::{Answer, Caller, Finished};
+use super::consultation::Request;
+use super::messages::{Answer, Finished};
 use super::plan::not_read;
 use crate::error::{CallError, ErrorKind};
-use crate::ids::CallId;
 use crate::storage::Store;
 use crate::storage::rows::{CallState, StoredCall};
 
 /// The answer to the caller's idempotency key.
-pub(super) async fn replay(store: &Store, call: CallId, caller: &Caller, request_hash: &str) -> Answer {
+pub(super) async fn replay(store: &Store, request: &Request) -> Answer {
+    let Request { call, caller, request_hash, .. } = request;
     let Some(key) = &caller.idempotency_key else {
         return Err(CallError::new(
             ErrorKind::Internal,
@@ -17,9 +18,9 @@ pub(super) async fn replay(store: &Store, call: CallId, caller: &Caller, request
         ));
     };
     let stored =
-        store.load_call_by_key(&caller.principal, key).await.map_err(|error| not_read(call, &error))?;
+        store.load_call_by_key(&caller.principal, key).await.map_err(|error| not_read(*call, &error))?;
     match stored {
-        Some(call) if call.request_hash == request_hash => stored_answer(call),
+        Some(call) if call.request_hash == *request_hash => stored_answer(call),
         Some(call) => Err(key_conflict().of_call(call.id)),
         None => Err(key_conflict()),
     }

@@ -7,7 +7,16 @@ use super::messages::Question;
 
 /// The SHA-256 of everything that a caller asks, lowercase hex. Who asks, and when, is not part of it.
 pub(super) fn request_hash(question: &Question) -> String {
-    let Question { tool, prompt, model, conversation, temperature, thinking, output_tokens_max } = question;
+    let Question {
+        tool,
+        prompt,
+        prompt_tokens: _,
+        model,
+        conversation,
+        temperature,
+        thinking,
+        output_tokens_max,
+    } = question;
     // An array has one order, and JSON escapes what could blur the borders between its items.
     let canonical =
         json!([tool, &**prompt, model, conversation, temperature, thinking, output_tokens_max]).to_string();
@@ -22,6 +31,7 @@ mod tests {
         Question {
             tool: "chat".into(),
             prompt: "why?".into(),
+            prompt_tokens: 3,
             model: None,
             conversation: None,
             temperature: None,

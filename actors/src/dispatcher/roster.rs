@@ -18,6 +18,7 @@ pub(super) struct Live {
     pub(super) principal: Principal,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) request_hash: String,
+    pub(super) prompt_bytes: usize,
     pub(super) cancel: CancellationToken,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) answer: watch::Receiver<Option<Arc<Answer>>>,
@@ -25,7 +26,12 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn attached(&self) -> Attached {
-        Attached { call: self.call, progress: self.progress.clone(), answer: self.answer.clone() }
+        Attached {
+            call: self.call,
+            started: false,
+            progress: self.progress.clone(),
+            answer: self.answer.clone(),
+        }
     }
 }
 
@@ -39,6 +45,7 @@ pub(super) struct Roster {
 struct Entries {
     calls: HashMap<CallId, Rc<Live>>,
     keys: HashMap<(Principal, IdempotencyKey), Rc<Live>>,
+    prompt_bytes: usize,
 }
 
 /// Takes the consultation off the roster when its task ends, however it ends.
@@ -53,6 +60,7 @@ impl Roster {
         let live = Rc::new(live);
         let mut entries = self.entries.borrow_mut();
         entries.calls.insert(live.call, Rc::clone(&live));
+        entries.prompt_bytes += live.prompt_bytes;
         if let Some(key) = &live.key {
             entries.keys.insert((live.principal.clone(), key.clone()), Rc::clone(&live));
         }
@@ -68,6 +76,11 @@ impl Roster {
         self.entries.borrow().calls.get(&call).filter(|live| live.principal == *principal).cloned()
     }
 
+    /// What the prompts of all of them take together.
+    pub(super) fn prompt_bytes(&self) -> usize {
+        self.entries.borrow().prompt_bytes
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.borrow().calls.len()
     }
@@ -75,7 +88,7 @@ impl Roster {
 
 impl Entry {
     pub(super) fn attached(&self) -> Attached {
-        self.live.attached()
+        Attached { started: true, ..self.live.attached() }
     }
 }
 
@@ -83,6 +96,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut entries = self.roster.entries.borrow_mut();
         entries.calls.remove(&self.live.call);
+        entries.prompt_bytes -= self.live.prompt_bytes;
         if let Some(key) = &self.live.key {
             entries.keys.remove(&(self.live.principal.clone(), key.clone()));
         }

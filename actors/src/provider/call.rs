@@ -20,7 +20,7 @@ use super::endpoint::Resource;
 use super::errors::{Cause, classify};
 use super::fold::{Fold, Folded};
 use super::messages::{
-    Completion, FailureClass, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
+    Completion, FailureClass, Partial, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
 use super::pulse::Pulse;
 use super::sse::{Decoder, Stop};
@@ -130,11 +130,15 @@ impl Talk {
         let mut decoder = Decoder::default();
         let mut pulse = Pulse::new(started);
         let mut silent_until = first_byte_by;
+        let mut heard = started;
         while !self.folding.borrow().done() {
             let report_at = pulse.due(self.folding.borrow().progress(), clock::now());
             let wake_at = report_at.map_or(silent_until, |at| at.min(silent_until));
             match timeout_at(wake_at, response.next()).await {
-                Ok(Some(Ok(bytes))) => self.take(&mut decoder, &bytes, started)?,
+                Ok(Some(Ok(bytes))) => {
+                    self.take(&mut decoder, &bytes, started)?;
+                    heard = clock::now();
+                }
                 Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
                 Ok(None) => {
                     self.finish(decoder);
@@ -148,9 +152,9 @@ impl Talk {
                 let fold = self.folding.borrow();
                 (fold.progress(), fold.finished())
             };
-            silent_until = now + self.line.timeouts.idle;
-            if finished {
-                silent_until = silent_until.min(now + AFTER_FINISH);
+            if heard > started {
+                let idle = self.line.timeouts.idle;
+                silent_until = heard + if finished { idle.min(AFTER_FINISH) } else { idle };
             }
             if pulse.due(state, now).is_some_and(|at| at <= now) {
                 pulse.said(state, now);
@@ -219,7 +223,7 @@ impl Talk {
             status: self.status.map(|status| status.as_u16()),
             code: cause.code,
             retry_after: cause.retry_after,
-            partial: (!fold.text().is_empty()).then(|| fold.text().to_owned()),
+            partial: (!fold.text().is_empty()).then(|| Partial(fold.text().to_owned())),
             usage: fold.usage(),
             host: self.line.endpoint.host().to_owned(),
         }

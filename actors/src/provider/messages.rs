@@ -129,11 +129,21 @@ pub struct UpstreamFailure {
     /// How long the upstream asks us to wait.
     pub retry_after: Option<Duration>,
     /// The answer's text so far, when it broke off in the middle.
-    pub partial: Option<String>,
+    pub partial: Option<Partial>,
     /// Tokens that were spent, when the provider said so.
     pub usage: Option<Usage>,
     /// The host that the request went to.
     pub host: String,
+}
+
+/// A part of an answer. Its `Debug` tells its length alone: an answer never reaches a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Partial(pub String);
+
+impl std::fmt::Debug for Partial {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} bytes", self.0.len())
+    }
 }
 
 /// What kind of failure. Each class is one row of what the breaker, the retry loop and the caller make of an outcome.

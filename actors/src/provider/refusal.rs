@@ -154,6 +154,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::provider::messages::Partial;
 
     #[test]
     fn a_caller_hears_what_to_do_and_no_word_of_the_upstream() {
@@ -162,7 +163,7 @@ mod tests {
             status: Some(429),
             code: Some("1302".to_owned()),
             retry_after: Some(Duration::from_secs(3)),
-            partial: Some("secret".to_owned()),
+            partial: Some(Partial("secret".to_owned())),
             usage: None,
             host: "api.z.ai".to_owned(),
         };

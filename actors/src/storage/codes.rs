@@ -34,14 +34,6 @@ impl CallState {
             _ => None,
         }
     }
-
-    /// Whether the call is over.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Accepted | Self::Dispatched => false,
-            Self::Completed | Self::Failed | Self::Cancelled | Self::Interrupted | Self::Unknown => true,
-        }
-    }
 }
 
 impl AttemptState {

@@ -116,6 +116,8 @@ pub struct EndedCall {
     pub attempt: Option<EndedAttempt>,
     /// The two turns to remember, when it was answered.
     pub exchange: Option<NewExchange>,
+    /// Whether its idempotency key may name another call from now on, because this one was never sent.
+    pub frees_key: bool,
     /// When.
     pub ended_at: UtcMillis,
 }

@@ -9,11 +9,11 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
 
+use super::Url;
 use super::backend::{InlineSqlite, postgres, sqlite};
 use super::connect::{self, OPERATION_WITHIN, Purpose};
 use super::error::{ConnectError, StorageError, in_words};
 use super::rows::{StoredCall, Thread};
-use super::{Durability, Url};
 use crate::clock;
 use crate::health::{HealthBoard, Status};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal};
@@ -70,14 +70,7 @@ macro_rules! read {
 
 impl Store {
     /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
-    pub fn open(
-        url: &Url,
-        pool_size: usize,
-        durability: Durability,
-        board: HealthBoard,
-    ) -> Result<Self, StorageError> {
-        // Reads are equally durable either way; the argument keeps both halves of the storage wired alike.
-        let _ = durability;
+    pub fn open(url: &Url, pool_size: usize, board: HealthBoard) -> Result<Self, StorageError> {
         let pool = match url.clone() {
             Url::Sqlite(path) => {
                 let mut config = ManagerConfig::default();
@@ -214,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_may_be_awaited_on_any_thread() {
         let url = Url::sqlite("/nowhere/at/all.db");
-        let store = Store::open(&url, 1, Durability::Power, HealthBoard::default()).unwrap();
+        let store = Store::open(&url, 1, HealthBoard::default()).unwrap();
         let read = send(store.load_thread(&Principal::from("ann"), ConversationId::mint(), 1)).await;
         assert!(matches!(read, Err(StorageError::Connect(_))));
         assert_eq!(store.board.get(READS_COMPONENT).map(|reads| reads.status), Some(Status::Down));

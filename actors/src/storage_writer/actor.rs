@@ -117,6 +117,7 @@ impl StorageWriter {
     fn keep_committing(&mut self) {
         if self.kept.committer.is_finished() {
             log::error!("the task that writes to the database panicked and is started again");
+            self.kept.waiting.settle();
             self.kept.committer = Rc::new(spawn(&self.kept.waiting, &self.kept.setup));
         }
     }

@@ -1,7 +1,7 @@
 //! The one task that writes: it takes what waits, commits it, and answers. It outlives the actor's restarts, so that a commit in
 //! flight is lost to nobody; two of them never run at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +27,17 @@ type Caller = oneshot::Sender<Result<Written, WriteError>>;
 /// What waits, shared by the actor and its task on the one thread of both.
 pub(super) struct Waiting {
     batch: RefCell<Batch<(Record, Caller), oneshot::Sender<()>>>,
+    in_flight: Cell<usize>,
     wake: Notify,
 }
 
 impl Waiting {
     pub(super) fn new(limits: Limits) -> Rc<Self> {
-        Rc::new(Self { batch: RefCell::new(Batch::new(limits)), wake: Notify::new() })
+        Rc::new(Self {
+            batch: RefCell::new(Batch::new(limits)),
+            in_flight: Cell::new(0),
+            wake: Notify::new(),
+        })
     }
 
     /// Takes a write in, or answers that there is no room.
@@ -50,6 +55,14 @@ impl Waiting {
         if let Some(done) = self.batch.borrow_mut().flush(done) {
             // Whoever asked may have gone.
             let _ = done.send(());
+        }
+    }
+
+    /// The rows in flight have their outcome, be it that the task that had them is gone.
+    pub(super) fn settle(&self) {
+        for flush in self.batch.borrow_mut().settle(self.in_flight.take()) {
+            // Whoever asked may have gone.
+            let _ = flush.send(());
         }
     }
 
@@ -92,6 +105,7 @@ impl Setup {
     async fn commit(&self, link: &mut Link, waiting: &Waiting, taken: Vec<(Record, Caller)>) -> bool {
         let started = clock::now();
         let rows = taken.len();
+        waiting.in_flight.set(rows);
         let (records, callers) = taken.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         let done = link.run(Job::Write(Arc::new(records))).await;
         assert_eq!(done.outcomes.len(), rows, "each record has an outcome");
@@ -100,9 +114,7 @@ impl Setup {
             // Nobody need listen.
             drop(caller.send(outcome));
         }
-        for flush in waiting.batch.borrow_mut().settle(rows) {
-            let _ = flush.send(());
-        }
+        waiting.settle();
         self.report(&done)
     }
 

@@ -6,6 +6,7 @@ use super::Definition;
 use super::arguments::Arguments;
 use crate::dispatcher::messages::Question;
 use crate::error::CallError;
+use crate::models::tokens::estimate;
 
 /// Characters of a prompt. A message has at most 8 MiB; the model's context is the limit that matters.
 const PROMPT_CHARS_MAX: usize = 4_000_000;
@@ -64,6 +65,7 @@ pub(super) fn parse(arguments: Map<String, Value>) -> Result<Question, CallError
     let prompt = given.required("prompt", prompt)?;
     let question = Question {
         tool: NAME.into(),
+        prompt_tokens: estimate(&prompt),
         prompt: prompt.into(),
         model: given.text("model", MODEL_CHARS_MAX)?,
         conversation: given.id("continuation_id")?,

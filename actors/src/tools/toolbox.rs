@@ -10,7 +10,7 @@ use super::about::{self, About};
 use super::{Definition, Started, chat, result};
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, GetLoad};
-use crate::dispatcher::stored_answer;
+use crate::dispatcher::{not_read, stored_answer};
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::mail::{self, MailError};
@@ -20,6 +20,11 @@ use crate::storage::Store;
 
 /// How long an actor may take to answer; it decides, and never waits for a model.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Prompts beyond this are prepared off the thread that got them.
+const LONG_PROMPT_BYTES: usize = 256 * 1024;
+/// What a client is told to wait while a part of the server is overloaded.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a toolbox works with.
 pub struct Parts {
@@ -62,11 +67,10 @@ impl Toolbox {
     ) -> Result<Started, CallError> {
         match tool {
             chat::NAME => {
-                let question = chat::parse(arguments)?;
-                let consult = Consult { caller, question };
+                let consult = consult(caller, arguments).await?;
                 let attached =
                     mail::ask(&self.parts.dispatcher, consult, ASK_WITHIN).await.map_err(undelivered)??;
-                Ok(Started::Running(attached))
+                Ok(if attached.started { Started::Running(attached) } else { Started::Watching(attached) })
             }
             result::NAME => self.result(&caller, result::parse(arguments)?).await,
             about::LIST_MODELS => {
@@ -103,13 +107,8 @@ impl Toolbox {
         if let Some(attached) = running {
             return Ok(Started::Watching(attached));
         }
-        let stored = self.parts.store.load_call(&caller.principal, call).await.map_err(|error| {
-            log::error!(call = call.to_string().as_str(); "a stored answer could not be read: {error}");
-            CallError::new(
-                ErrorKind::StorageUnavailable,
-                "The database does not answer. Ask again in a few seconds.",
-            )
-        })?;
+        let stored = self.parts.store.load_call(&caller.principal, call).await;
+        let stored = stored.map_err(|error| not_read(call, &error))?;
         let stored = stored.ok_or_else(|| {
             CallError::new(ErrorKind::NotFound, "There is no such call, or its answer is no longer kept.")
         })?;
@@ -125,11 +124,25 @@ impl Toolbox {
     }
 }
 
+/// Measuring and hashing a long prompt takes milliseconds: not on a thread that serves sockets.
+async fn consult(caller: Caller, arguments: Map<String, Value>) -> Result<Consult, CallError> {
+    let long = arguments.values().filter_map(Value::as_str).any(|text| text.len() > LONG_PROMPT_BYTES);
+    let prepare = move || chat::parse(arguments).map(|question| Consult::new(caller, question));
+    if !long {
+        return prepare();
+    }
+    tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(undelivered(MailError::Closed)))
+}
+
 fn undelivered(why: MailError) -> CallError {
     match why {
-        MailError::Closed | MailError::Full | MailError::TimedOut => CallError::new(
+        MailError::Closed => CallError::new(
             ErrorKind::Internal,
             "A part of the server failed on this request and was restarted. Ask again.",
         ),
+        MailError::Full | MailError::TimedOut => {
+            let message = "The server has more to do than it can take in. Ask again in a moment.";
+            CallError::new(ErrorKind::OverCapacity, message).retry_after(BUSY_RETRY_AFTER)
+        }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn ask(prompt: &str) -> Question {
     Question {
         tool: "chat".into(),
         prompt: prompt.into(),
+        prompt_tokens: exai_actors::models::tokens::estimate(prompt),
         model: None,
         conversation: None,
         temperature: None,
@@ -81,7 +82,7 @@ impl Core {
             },
             |_| {},
         );
-        let store = Store::open(&url, 4, Durability::Process, board.clone()).expect("opened");
+        let store = Store::open(&url, 4, board.clone()).expect("opened");
         let (kimi, glm) =
             (Upstream::start(Make::Kimi).expect("kimi"), Upstream::start(Make::Glm).expect("glm"));
         let mut providers = BTreeMap::new();
@@ -119,7 +120,7 @@ impl Core {
     pub(crate) async fn consult(&self, question: Question, key: Option<&str>) -> Result<Attached, CallError> {
         let idempotency_key = key.map(Into::into);
         let caller = Caller { principal: principal(), session: self.session, idempotency_key };
-        mail::ask(&self.dispatcher, Consult { caller, question }, SOON).await.expect("the dispatcher lives")
+        mail::ask(&self.dispatcher, Consult::new(caller, question), SOON).await.expect("the dispatcher lives")
     }
 
     pub(crate) async fn answer(&self, question: Question) -> Result<Finished, CallError> {

@@ -91,7 +91,7 @@ async fn what_a_running_call_has_can_be_asked_for() {
     assert!(!seen.is_empty());
     running.cancel.cancel();
     let kept = outcome(running).await.unwrap_err().partial.unwrap();
-    assert!(kept.starts_with(&seen));
+    assert!(kept.0.starts_with(&seen));
     tokio::task::yield_now().await;
     assert_eq!(partial().await, None);
 }

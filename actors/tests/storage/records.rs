@@ -70,6 +70,7 @@ pub(crate) fn end(call: CallId, exchange: Option<NewExchange>) -> EndedCall {
         id: call,
         state: CallState::Completed,
         result: exchange.as_ref().map(|exchange| Arc::clone(&exchange.answer)),
+        frees_key: false,
         receipt: Some("{}".into()),
         error: None,
         attempt: Some(attempt_end(call, 1, AttemptState::Completed)),

@@ -123,7 +123,7 @@ impl World {
             },
             |_| {},
         );
-        let store = Store::open(&db.url, 4, durability, board.clone()).unwrap();
+        let store = Store::open(&db.url, 4, board.clone()).unwrap();
         Self { db, store, writer, board, facts, arbiter }
     }
 

@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// A toolbox whose actors have all gone, for handlers that never use it.
 pub(super) fn nobody() -> Toolbox {
     let url = Url::sqlite("nowhere.db");
-    let store = Store::open(&url, 1, Durability::Process, HealthBoard::default()).unwrap();
+    let store = Store::open(&url, 1, HealthBoard::default()).unwrap();
     let (dispatcher, metrics) = (Addr::new(channel(1).0), Addr::new(channel(1).0));
     let about = about(Arc::new(Catalogue::new(std::iter::empty()).unwrap()), HealthBoard::default());
     Toolbox::new(Parts { dispatcher, metrics, store, about })
@@ -38,7 +38,7 @@ pub(super) fn toolbox() -> io::Result<(Toolbox, TempDir)> {
     let arbiter = Arbiter::current();
     let board = HealthBoard::default();
     let durability = Durability::Process;
-    let store = Store::open(&url, 1, durability, board.clone()).map_err(io::Error::other)?;
+    let store = Store::open(&url, 1, board.clone()).map_err(io::Error::other)?;
     let facts = watch::channel(Default::default()).0;
     let limits = Default::default();
     let wiring = Wiring { arbiter: &arbiter, url, durability, board: board.clone(), facts, limits };

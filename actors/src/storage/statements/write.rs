@@ -157,6 +157,10 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
         let stands = calls::table.find(&id).count().get_result::<i64>(conn).await? > 0;
         return if stands { Ok(Written::Done) } else { Err(Refusal::Missing("call")) };
     }
+    if ended.frees_key {
+        let freed = calls::idempotency_key.eq(None::<&str>);
+        diesel::update(calls::table.find(&id)).set(freed).execute(conn).await?;
+    }
     if let Some(attempt) = &ended.attempt {
         // Without its row an account is wrong, which is our defect; the answer is paid for and kept all the same.
         if let Err(Refusal::Missing(what)) = attempt_ended(conn, attempt).await {
