@@ -8,6 +8,7 @@ mod actor;
 pub mod admission;
 mod consultation;
 mod desk;
+mod ending;
 mod entries;
 mod journal;
 pub mod messages;

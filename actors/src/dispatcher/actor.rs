@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::WAITING_MAX;
-use super::consultation::{Consultation, Lost, Request};
+use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
+use super::ending::Lost;
 use super::journal::Journal;
 use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, Load, Phase, Progress};
 use super::roster::{Live, Roster};
