@@ -129,6 +129,12 @@ fn the_doors_are_shut_to_strangers() {
     assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 401);
     let (status, answer) = get("/nothing", "Host: localhost\r\n");
     assert!(status == 404 && answer.contains("not_found"), "{answer}");
+    let mcp = home.get("EXAI_LISTEN__MCP").parse().unwrap();
+    for path in ["/nothing", "/mcp"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}Connection: close\r\n\r\n");
+        let (_, answer) = http(mcp, &request);
+        assert!(answer.contains("\r\n\r\n{\"error\":{\"kind\":"), "{answer}");
+    }
     let pretender = Home::new();
     let mut ask = pretender.command(&["ask", "anyone?"]);
     ask.env("EXAI_TOKEN", "not-the-token").env("EXAI_LISTEN__MCP", home.get("EXAI_LISTEN__MCP"));
