@@ -80,6 +80,13 @@ fn without_a_daemon_every_client_says_how_to_start_one() {
 }
 
 #[test]
+fn a_host_without_an_address_is_named_as_the_trouble() {
+    let ran = Home::new().run(&["ask", "anyone?", "--url", "ws://nobody.invalid:8079/mcp"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("ws://nobody.invalid:8079/mcp cannot be reached"), "{ran:?}");
+}
+
+#[test]
 fn the_token_is_made_once() {
     let mut home = Home::new();
     let first = home.run(&["token"]);
