@@ -19,6 +19,7 @@ use clap::Parser;
 
 use crate::config::{ConfigError, Inputs};
 use args::{Command, Line};
+use output::Unsaid;
 
 /// Bad configuration or usage; clap's own code for the latter.
 const MISUSED: u8 = 2;
@@ -53,6 +54,12 @@ struct Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { code: MISUSED, error: Box::new(error) }
+    }
+}
+
+impl From<Unsaid> for Failure {
+    fn from(error: Unsaid) -> Self {
+        Self::of(error)
     }
 }
 

@@ -97,6 +97,25 @@ fn the_token_is_made_once() {
 }
 
 #[test]
+fn an_answer_that_is_lost_is_a_failure_and_a_reader_that_left_is_none() {
+    let home = Home::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = home.command(&["token"]);
+    command.stdout(full);
+    let ran = exai::Ran::of(command);
+    assert!(
+        ran.code == Some(1) && ran.stderr.starts_with("error: writing to standard output\n  because: "),
+        "{ran:?}"
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = home.command(&["token"]);
+    command.stdout(writer);
+    let ran = exai::Ran::of(command);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+}
+
+#[test]
 fn migrate_says_what_it_applied_and_then_has_nothing_to_do() {
     let home = Home::new();
     let first = home.run(&["migrate"]);

@@ -27,10 +27,12 @@ pub(super) fn run(inputs: &Inputs, ask: Ask) -> Result<ExitCode, Failure> {
     let arguments = arguments(ask).map_err(Failure::of)?;
     match block_on(consult(&url, &token, arguments)) {
         Ok(reply) => {
-            output::answer(&reply.text);
+            let said = output::answer(&reply.text);
             if let Some(receipt) = reply.receipt {
                 output::note(receipt.to_string());
             }
+            // The receipt says how to ask again, which matters most where the answer is lost.
+            said?;
             Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::Cancelled) => {

@@ -69,11 +69,12 @@ fn ephemeral_ports(config: &mut Config) {
 fn guide(running: wiring::Running, tour: Tour, once: bool) -> Result<ExitCode, Failure> {
     let stopper = running.stopper();
     let guide = std::thread::Builder::new().name("demo".to_owned()).spawn(move || {
-        let shown = block_on(tour.give());
+        let mut shown = block_on(tour.give());
+        if !once {
+            shown = shown.and_then(|()| tour.invite());
+        }
         if once || shown.is_err() {
             stopper.stop();
-        } else {
-            tour.invite();
         }
         shown
     });

@@ -23,13 +23,13 @@ pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure>
             Ok(reply) => reply.structured.unwrap_or(Value::String(reply.text)),
             Err(error) => json!({ "error": error.to_string() }),
         };
-        output::say(json!({ "health": health, "status": told }).to_string());
+        output::say(json!({ "health": health, "status": told }).to_string())?;
     } else {
         for line in lines(&health, clock::utc_now()) {
-            output::say(line);
+            output::say(line)?;
         }
         match told {
-            Ok(reply) => output::answer(&format!("\n{}", reply.text)),
+            Ok(reply) => output::answer(&format!("\n{}", reply.text))?,
             Err(error) => output::note(format!("the tool `status` gave nothing: {error}")),
         }
     }

@@ -9,6 +9,6 @@ use crate::security::Token;
 /// Prints it, making it if there is none.
 pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let token = Token::of(&Config::load(inputs)?).map_err(Failure::of)?;
-    output::say(token.reveal());
+    output::say(token.reveal())?;
     Ok(ExitCode::SUCCESS)
 }
