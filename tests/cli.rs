@@ -87,6 +87,22 @@ fn a_host_without_an_address_is_named_as_the_trouble() {
 }
 
 #[test]
+fn a_prompt_that_is_too_large_is_refused_before_anybody_is_asked() {
+    let mut home = Home::new();
+    home.set("EXAI_LIMITS__MESSAGE_BYTES", "2048");
+    home.set("EXAI_LISTEN__MCP", &free_port().to_string());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 3000]).unwrap();
+    drop(writer);
+    let mut command = home.command(&["ask", "-"]);
+    command.stdin(reader);
+    let ran = exai::Ran::of(command);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let words = "error: the prompt has 3000 bytes; limits.message_bytes allows 2048";
+    assert!(ran.stderr.starts_with(words), "{ran:?}");
+}
+
+#[test]
 fn the_token_is_made_once() {
     let mut home = Home::new();
     let first = home.run(&["token"]);
