@@ -38,7 +38,7 @@ enum PromptError {
 /// Asks, shows how far it is, prints the answer. Exits 0 when answered, 1 when not, 130 when cancelled by Ctrl-C.
 pub(super) fn run(inputs: &Inputs, ask: Ask) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
-    let token = Token::of(&config).map_err(Failure::of)?;
+    let token = Token::of(&config)?;
     let url = ask.url.clone().map_or_else(|| target::mcp_url(config.listen.mcp), Ok).map_err(Failure::of)?;
     let arguments = arguments(ask, config.limits.message_bytes).map_err(Failure::of)?;
     match block_on(consult(&url, &token, arguments)) {

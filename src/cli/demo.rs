@@ -42,14 +42,14 @@ pub(super) fn run(inputs: &Inputs, demo: &Demo) -> Result<ExitCode, Failure> {
     config.left_out.clear();
     config.models = Models::default();
     if config.token.is_none() {
-        config.token = Some(Token::random().map_err(Failure::of)?.secret());
+        config.token = Some(Token::random().map_err(Failure::of)?);
     }
     if demo.once {
         ephemeral_ports(&mut config);
     }
     logs::start(config.log.format, LevelFilter::Warn).map_err(Failure::of)?;
     let providers = config.providers.clone();
-    let running = wiring::start(config).map_err(Failure::of)?;
+    let running = wiring::start(config)?;
     let tour =
         Tour { mcp: running.mcp, dashboard: running.dashboard, token: running.token.clone(), providers };
     guide(running, tour, demo.once)

@@ -14,7 +14,7 @@ use crate::security::Token;
 /// Asks `/health` and the tool `status`. Exits 0 when the daemon is up, degraded or not; 1 when it is down.
 pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
-    let token = Token::of(&config).map_err(Failure::of)?;
+    let token = Token::of(&config)?;
     let (up, health) =
         block_on(target::get(config.listen.dashboard, "/health", Some(&token))).map_err(Failure::of)?;
     let told = block_on(tool(&config, &token));
