@@ -1,5 +1,6 @@
 //! The tour of `exai demo`: an MCP client that says what it does, step by step. It knows the daemon by its addresses alone.
 
+use std::io;
 use std::net::SocketAddr;
 
 use serde_json::Map;
@@ -29,6 +30,12 @@ pub(super) enum TourError {
     /// The daemon did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// SIGINT or SIGTERM came first.
+    #[error("told to end")]
+    Ended,
+    /// Signals cannot be listened for.
+    #[error("cannot listen for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
     /// Nobody could be told.
     #[error(transparent)]
     Unsaid(#[from] Unsaid),
@@ -45,7 +52,7 @@ impl Tour {
         let url = target::mcp_url(self.mcp).map_err(|_| ClientError::Gone)?;
         say("EXAI demo: no key, nothing leaves this machine. Kimi and GLM are doubles in this process.\n")?;
         say(format!("  clients    {url}"))?;
-        say(format!("  dashboard  http://{}/", target::reach(self.dashboard)))?;
+        say(format!("  health     http://{}/health", target::reach(self.dashboard)))?;
         for provider in &self.providers {
             say(format!("  {:<9}  {} (double)", provider.name.as_str(), provider.base_url))?;
         }
