@@ -18,7 +18,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config::{ConfigError, Inputs};
+use crate::security::TokenError;
+use crate::wiring::StartError;
 use args::{Command, Line};
+use output::Unsaid;
 
 /// Bad configuration or usage; clap's own code for the latter.
 const MISUSED: u8 = 2;
@@ -53,6 +56,24 @@ struct Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { code: MISUSED, error: Box::new(error) }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self { code: if error.is_misconfigured() { MISUSED } else { 1 }, error: Box::new(error) }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self { code: if error.is_misconfigured() { MISUSED } else { 1 }, error: Box::new(error) }
+    }
+}
+
+impl From<Unsaid> for Failure {
+    fn from(error: Unsaid) -> Self {
+        Self::of(error)
     }
 }
 

@@ -24,7 +24,11 @@ pub(crate) use storage::Storage;
 
 use std::path::PathBuf;
 
+use crate::security::Token;
 use document::Document;
+
+/// The variable that holds the token.
+const TOKEN: &str = "EXAI_TOKEN";
 
 /// What EXAI was told, complete and checked.
 #[derive(Debug, Clone)]
@@ -44,7 +48,7 @@ pub(crate) struct Config {
     /// What goes to standard error.
     pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
-    pub(crate) token: Option<Secret>,
+    pub(crate) token: Option<Token>,
     /// Where the generated token is kept; none without a home.
     pub(crate) token_file: Option<PathBuf>,
     sources: Sources,
@@ -58,7 +62,7 @@ impl Config {
         let Document { listen, storage, limits, providers, models, log } = document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
-        let token = inputs.variable("EXAI_TOKEN")?.map(Secret::from);
+        let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
         let token_file = inputs.config_folder().map(|folder| folder.join("token"));
         Ok(Self { listen, storage, limits, providers, left_out, models, log, token, token_file, sources })
     }

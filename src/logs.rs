@@ -1,5 +1,6 @@
 //! Log lines on standard error: one an event, as text or JSON, with control characters escaped so that no value can forge a line.
-//! It never lets through what prints requests: rmcp not at all, foreign crates not below info, panics without their payload.
+//! It never lets through what prints requests: rmcp not at all, foreign crates not below info, panics without their payload. Nor
+//! what strangers could fill a disk with: actix's own complaints about requests and frames.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,8 +15,9 @@ use crate::config::LogFormat;
 
 /// The variable that sets levels, as everywhere in Rust.
 const LEVELS: &str = "RUST_LOG";
-/// rmcp logs whole requests and results, at info too (traps, 21).
-const MUTED: &str = "rmcp";
+/// rmcp logs whole requests and results, at info too (traps, 21). The two of actix log an error for every request or frame that is
+/// none, before anybody has shown a token.
+const MUTED: [&str; 3] = ["rmcp", "actix_http", "actix_web"];
 /// Our own crates: only they may log below info, as only we know what is in their lines.
 const OURS: &str = "exai";
 
@@ -65,7 +67,8 @@ impl Log for Capped {
 }
 
 fn allowed(name: &str, level: log::Level) -> bool {
-    !name.starts_with(MUTED) && (level <= log::Level::Info || name.starts_with(OURS))
+    !MUTED.iter().any(|muted| name.starts_with(muted))
+        && (level <= log::Level::Info || name.starts_with(OURS))
 }
 
 fn text_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
@@ -201,9 +204,11 @@ mod tests {
                     log_to(logger, "rmcp", "rmcp", level);
                     log_to(logger, "rmcp::service", "rmcp::service", level);
                     log_to(logger, "exai::mcp", "rmcp::service", level);
+                    log_to(logger, "actix_http::h1::dispatcher", "actix_http::h1::dispatcher", level);
+                    log_to(logger, "actix_http::ws::codec", "actix_http::ws::codec", level);
+                    log_to(logger, "actix_web", "actix_web::info", level);
                 }
                 for level in [Level::Debug, Level::Trace] {
-                    log_to(logger, "actix_http::h1", "actix_http::h1", level);
                     log_to(logger, "awc", "awc", level);
                     log_to(logger, "tokio_postgres", "tokio_postgres", level);
                 }

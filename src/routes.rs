@@ -57,6 +57,12 @@ async fn not_found() -> HttpResponse {
     HttpResponse::NotFound().json(serde_json::json!({ "error": error }))
 }
 
+/// What the clients' port says of every path but its one.
+pub(crate) async fn nothing_but_mcp() -> HttpResponse {
+    let error = CallError::new(ErrorKind::NotFound, "There is nothing at this path. MCP is at /mcp.");
+    HttpResponse::NotFound().json(serde_json::json!({ "error": error }))
+}
+
 async fn wrong_method() -> HttpResponse {
     let error = CallError::new(ErrorKind::InvalidArguments, "This path takes GET alone.");
     HttpResponse::MethodNotAllowed()

@@ -80,6 +80,29 @@ fn without_a_daemon_every_client_says_how_to_start_one() {
 }
 
 #[test]
+fn a_host_without_an_address_is_named_as_the_trouble() {
+    let ran = Home::new().run(&["ask", "anyone?", "--url", "ws://nobody.invalid:8079/mcp"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("ws://nobody.invalid:8079/mcp cannot be reached"), "{ran:?}");
+}
+
+#[test]
+fn a_prompt_that_is_too_large_is_refused_before_anybody_is_asked() {
+    let mut home = Home::new();
+    home.set("EXAI_LIMITS__MESSAGE_BYTES", "2048");
+    home.set("EXAI_LISTEN__MCP", &free_port().to_string());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 3000]).unwrap();
+    drop(writer);
+    let mut command = home.command(&["ask", "-"]);
+    command.stdin(reader);
+    let ran = exai::Ran::of(command);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let words = "error: the prompt has 3000 bytes; limits.message_bytes allows 2048";
+    assert!(ran.stderr.starts_with(words), "{ran:?}");
+}
+
+#[test]
 fn the_token_is_made_once() {
     let mut home = Home::new();
     let first = home.run(&["token"]);
@@ -87,6 +110,25 @@ fn the_token_is_made_once() {
     assert_eq!(home.run(&["token"]).stdout, first.stdout);
     home.set("EXAI_TOKEN", "another-token-of-mine");
     assert_eq!(home.run(&["token"]).stdout.trim(), "another-token-of-mine");
+}
+
+#[test]
+fn an_answer_that_is_lost_is_a_failure_and_a_reader_that_left_is_none() {
+    let home = Home::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = home.command(&["token"]);
+    command.stdout(full);
+    let ran = exai::Ran::of(command);
+    assert!(
+        ran.code == Some(1) && ran.stderr.starts_with("error: writing to standard output\n  because: "),
+        "{ran:?}"
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = home.command(&["token"]);
+    command.stdout(writer);
+    let ran = exai::Ran::of(command);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
 }
 
 #[test]
@@ -129,6 +171,12 @@ fn the_doors_are_shut_to_strangers() {
     assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 401);
     let (status, answer) = get("/nothing", "Host: localhost\r\n");
     assert!(status == 404 && answer.contains("not_found"), "{answer}");
+    let mcp = home.get("EXAI_LISTEN__MCP").parse().unwrap();
+    for path in ["/nothing", "/mcp"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}Connection: close\r\n\r\n");
+        let (_, answer) = http(mcp, &request);
+        assert!(answer.contains("\r\n\r\n{\"error\":{\"kind\":"), "{answer}");
+    }
     let pretender = Home::new();
     let mut ask = pretender.command(&["ask", "anyone?"]);
     ask.env("EXAI_TOKEN", "not-the-token").env("EXAI_LISTEN__MCP", home.get("EXAI_LISTEN__MCP"));

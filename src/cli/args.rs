@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Debug, Parser)]
 #[command(name = "exai", version, about, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad configuration or usage, 130 cancelled by Ctrl-C."
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad configuration or usage, 130 cancelled by Ctrl-C. A reader of the output that goes away changes none."
 )]
 pub(crate) struct Line {
     /// The configuration file; else EXAI_CONFIG, ./exai.toml, or the user's configuration folder

@@ -11,9 +11,9 @@ pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let probe = target::get(config.listen.dashboard, "/health/ready", None);
     let (ready, report) = block_on(probe).map_err(Failure::of)?;
     if ready {
-        output::say("ready");
+        output::say("ready")?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::say(format!("not ready: {}", report["reason"].as_str().unwrap_or("no reason given")));
+    output::say(format!("not ready: {}", report["reason"].as_str().unwrap_or("no reason given")))?;
     Ok(ExitCode::FAILURE)
 }

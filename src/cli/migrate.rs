@@ -12,8 +12,8 @@ pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
     let done = storage::migrate(&config.storage.url).map_err(Failure::of)?;
     for migration in &done.applied {
-        output::say(format!("applied {migration}"));
+        output::say(format!("applied {migration}"))?;
     }
-    output::say(format!("{} is at {}", config.storage.url, done.version));
+    output::say(format!("{} is at {}", config.storage.url, done.version))?;
     Ok(ExitCode::SUCCESS)
 }

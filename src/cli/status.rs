@@ -14,7 +14,7 @@ use crate::security::Token;
 /// Asks `/health` and the tool `status`. Exits 0 when the daemon is up, degraded or not; 1 when it is down.
 pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
-    let token = Token::of(&config).map_err(Failure::of)?;
+    let token = Token::of(&config)?;
     let (up, health) =
         block_on(target::get(config.listen.dashboard, "/health", Some(&token))).map_err(Failure::of)?;
     let told = block_on(tool(&config, &token));
@@ -23,13 +23,17 @@ pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure>
             Ok(reply) => reply.structured.unwrap_or(Value::String(reply.text)),
             Err(error) => json!({ "error": error.to_string() }),
         };
-        output::say(json!({ "health": health, "status": told }).to_string());
+        output::say(json!({ "health": health, "status": told }).to_string())?;
     } else {
         for line in lines(&health, clock::utc_now()) {
-            output::say(line);
+            output::say(line)?;
         }
         match told {
-            Ok(reply) => output::answer(&format!("\n{}", reply.text)),
+            Ok(reply) => {
+                for line in beyond(&reply.text, &health) {
+                    output::say(output::harmless(line))?;
+                }
+            }
             Err(error) => output::note(format!("the tool `status` gave nothing: {error}")),
         }
     }
@@ -59,6 +63,13 @@ fn lines(health: &Value, now: UtcMillis) -> Vec<String> {
     std::iter::once(head).chain(parts).collect()
 }
 
+/// What the tool says beyond the report: not its first line, which names the version, nor those of the parts.
+fn beyond<'a>(text: &'a str, health: &Value) -> impl Iterator<Item = &'a str> {
+    let parts = health["components"].as_object();
+    let parts = parts.into_iter().flatten().map(|(name, _)| format!("{name}: ")).collect::<Vec<_>>();
+    text.lines().skip(1).filter(move |line| !parts.iter().any(|part| line.starts_with(part)))
+}
+
 fn lasting(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -71,6 +82,14 @@ fn lasting(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_part_is_said_twice() {
+        let health = json!({ "components": { "storage": {}, "provider:kimi": {} } });
+        let text = "EXAI 0.1.0, up 7 s\ncalls: 0 in flight\nprovider:kimi: ok \nstorage: ok sqlite\nprovider glm is not in use: no key";
+        let said = beyond(text, &health).collect::<Vec<_>>();
+        assert_eq!(said, ["calls: 0 in flight", "provider glm is not in use: no key"]);
+    }
 
     #[test]
     fn a_report_reads_as_a_table() {

@@ -8,7 +8,7 @@ use crate::security::Token;
 
 /// Prints it, making it if there is none.
 pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
-    let token = Token::of(&Config::load(inputs)?).map_err(Failure::of)?;
-    output::say(token.reveal());
+    let token = Token::of(&Config::load(inputs)?)?;
+    output::say(token.reveal())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use crate::config::document::Document;
 use crate::config::error::ConfigError;
 use crate::config::sections::Listen;
-use crate::config::sources::Sources;
-use crate::security::{host_pattern, origin_pattern};
+use crate::config::sources::{Source, Sources};
+use crate::security::{Token, host_pattern, origin_pattern};
 
 /// The longest that anything may be told to wait, in seconds: an hour.
 const WAIT_S_MAX: u64 = 3600;
@@ -43,6 +43,16 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
         return Err(refused(sources, "models.default", "empty", "name a model, or remove the key"));
     }
     doors(listen, sources)
+}
+
+/// Refuses a token that no client could present.
+pub(super) fn token(text: &str) -> Result<Token, ConfigError> {
+    Token::parse(text).ok_or_else(|| {
+        let problem =
+            format!("the token must be 1 to {} visible ASCII characters without spaces", Token::LENGTH_MAX);
+        let fix = "set it to the token alone, or unset it to have one generated";
+        ConfigError::refused(Source::Variable(super::TOKEN.to_owned()), super::TOKEN, problem, fix)
+    })
 }
 
 fn doors(listen: &Listen, sources: &Sources) -> Result<(), ConfigError> {

@@ -45,7 +45,7 @@ pub(crate) enum ConfigError {
 
 impl ConfigError {
     /// A refusal of `key`.
-    pub(super) fn refused(
+    pub(crate) fn refused(
         origin: Source,
         key: impl Into<String>,
         problem: impl Into<String>,

@@ -56,7 +56,8 @@ impl Inputs {
         self.variables.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
     }
 
-    /// The file to read, if there is one: `--config`, `EXAI_CONFIG`, `./exai.toml`, the user's configuration folder.
+    /// The file to read, if there is one: `--config`, `EXAI_CONFIG`, `./exai.toml`, the user's configuration folder. Whatever has
+    /// the usual name was meant as the configuration: a folder or a broken link is refused when it is read, not passed over.
     pub(super) fn config_file(&self) -> Option<PathBuf> {
         if let Some(named) = &self.file {
             return Some(named.clone());
@@ -66,7 +67,7 @@ impl Inputs {
         }
         let here = PathBuf::from(FILE_NAME);
         let of_user = self.config_folder().map(|folder| folder.join(FILE_NAME));
-        std::iter::once(here).chain(of_user).find(|file| file.is_file())
+        std::iter::once(here).chain(of_user).find(|file| file.symlink_metadata().is_ok())
     }
 
     /// The user's folder for EXAI's settings (XDG base directory specification); none without a home.

@@ -56,6 +56,14 @@ pub(crate) enum ClientError {
     /// Nobody listens there.
     #[error("no EXAI listens at {0}; start it with `exai serve`")]
     NoDaemon(Url),
+    /// There is no way there: no such name, or no answer.
+    #[error("the host of {url} cannot be reached: {problem}; look at --url")]
+    Unreachable {
+        /// Where.
+        url: Url,
+        /// What the system said.
+        problem: String,
+    },
     /// The gate refused us.
     #[error("the server at {url} answered {status}: {hint}")]
     Refused {

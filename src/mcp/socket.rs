@@ -163,7 +163,7 @@ fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
     if let Some(wait) = error.retry_after_ms {
         response.insert_header((header::RETRY_AFTER, wait.div_ceil(1000).to_string()));
     }
-    response.json(error)
+    response.json(serde_json::json!({ "error": error }))
 }
 
 /// Answers a message that the session could not hand on.

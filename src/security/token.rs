@@ -12,8 +12,6 @@ use crate::unix;
 const RANDOM_BYTES: usize = 32;
 /// Shorter tokens can be guessed.
 const LENGTH_MIN: usize = 16;
-/// The longest token: it has to fit into a header.
-const LENGTH_MAX: usize = 512;
 
 /// The token that clients present.
 #[derive(Debug, Clone)]
@@ -22,15 +20,16 @@ pub(crate) struct Token(Secret);
 /// A token that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
-    /// `EXAI_TOKEN`, or the file, holds something that no header can carry.
+    /// The token's file holds something that no header can carry.
     #[error(
-        "{origin}: the token must be 1 to {LENGTH_MAX} visible ASCII characters without spaces; fix: {fix}"
+        "{path}: the token must be 1 to {max} visible ASCII characters without spaces; fix: delete the file to have a new one \
+         generated",
+        path = .path.display(),
+        max = Token::LENGTH_MAX
     )]
     Unusable {
-        /// Where it stands.
-        origin: String,
-        /// What to do.
-        fix: &'static str,
+        /// The file.
+        path: PathBuf,
     },
     /// There is no folder for the token.
     #[error("there is no folder for the token: HOME is not set; fix: set EXAI_TOKEN, or HOME")]
@@ -51,12 +50,31 @@ pub(crate) enum TokenError {
     },
 }
 
+impl TokenError {
+    /// Whether the settings are wrong, and not the disk.
+    pub(crate) fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::Unusable { .. } | Self::NoFolder | Self::Exposed { .. } => true,
+            Self::File { .. } => false,
+        }
+    }
+}
+
 impl Token {
+    /// The longest token, in bytes: it has to fit into a header.
+    pub(crate) const LENGTH_MAX: usize = 512;
+
+    /// A token as somebody wrote it; none where no header can carry it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let token = text.trim();
+        let fits = !token.is_empty() && token.len() <= Self::LENGTH_MAX;
+        (fits && token.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(token.into()))
+    }
+
     /// The token in force. Makes the file if there is neither a file nor `EXAI_TOKEN`.
     pub(crate) fn of(config: &Config) -> Result<Self, TokenError> {
         if let Some(token) = &config.token {
-            let fix = "set it to the token alone, or unset it to have one generated";
-            return usable(token.reveal(), || "EXAI_TOKEN".to_owned(), fix);
+            return Ok(token.clone());
         }
         let path = config.token_file.as_deref().ok_or(TokenError::NoFolder)?;
         let failed = |source| TokenError::File { path: path.to_owned(), source };
@@ -88,23 +106,10 @@ impl Token {
         self.0.reveal()
     }
 
-    /// The token as a configured secret.
-    pub(crate) fn secret(&self) -> Secret {
-        self.0.clone()
-    }
-
     /// Whether it is short enough to be guessed.
     pub(crate) fn is_weak(&self) -> bool {
         self.reveal().len() < LENGTH_MIN
     }
-}
-
-fn usable(text: &str, origin: impl FnOnce() -> String, fix: &'static str) -> Result<Token, TokenError> {
-    let token = text.trim();
-    if token.is_empty() || token.len() > LENGTH_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(TokenError::Unusable { origin: origin(), fix });
-    }
-    Ok(Token(token.into()))
 }
 
 fn read(path: &Path) -> Result<Token, TokenError> {
@@ -113,7 +118,7 @@ fn read(path: &Path) -> Result<Token, TokenError> {
     if !unix::is_private(&fs::metadata(path).map_err(failed)?) {
         return Err(TokenError::Exposed { path: path.to_owned() });
     }
-    usable(&text, || path.display().to_string(), "delete the file to have a new one generated")
+    Token::parse(&text).ok_or_else(|| TokenError::Unusable { path: path.to_owned() })
 }
 
 /// Writes a new token. The file appears whole, with mode 0600, or not at all; one that is there already is left alone.
@@ -167,14 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_wins_and_must_fit_a_header() {
+    fn the_variable_wins() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(
             Token::of(&config(home.path(), "from-the-environment")).unwrap().reveal(),
             "from-the-environment"
         );
         assert!(!home.path().join(".config").exists());
-        let error = Token::of(&config(home.path(), "two words")).unwrap_err().to_string();
-        assert!(error.contains("EXAI_TOKEN") && !error.contains("two words"), "{error}");
     }
 }

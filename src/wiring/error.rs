@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use exai_actors::models::{BadCatalogue, UnknownModel};
+use exai_actors::models::BadCatalogue;
 use exai_actors::provider::endpoint::EndpointError;
 use exai_actors::storage::{MigrateError, StorageError};
 
+use crate::config::ConfigError;
 use crate::security::TokenError;
 
 /// Why the daemon did not start.
@@ -23,7 +24,7 @@ pub(crate) enum StartError {
         source: io::Error,
     },
     /// There is no token.
-    #[error("the token cannot be had")]
+    #[error(transparent)]
     Token(#[from] TokenError),
     /// The database is not as it must be.
     #[error("the database cannot be brought up to date")]
@@ -37,9 +38,9 @@ pub(crate) enum StartError {
     /// The catalogue is broken.
     #[error("the model catalogue cannot be read")]
     Catalogue(#[from] BadCatalogue),
-    /// The default model is nobody's.
-    #[error("models.default (EXAI_MODELS__DEFAULT) names a model that no configured provider serves")]
-    DefaultModel(#[source] UnknownModel),
+    /// A value that is wrong beside the others, such as a default model that nobody serves.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Signals cannot be listened for.
     #[error("cannot listen for SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
@@ -49,4 +50,21 @@ pub(crate) enum StartError {
     /// It panicked; the log says where.
     #[error("the server panicked while it started; its log says where")]
     Panicked,
+}
+
+impl StartError {
+    /// Whether the configuration is wrong, so that starting again cannot help.
+    pub(crate) fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::Token(error) => error.is_misconfigured(),
+            Self::Config(_) | Self::Provider(_) => true,
+            Self::Listen { .. }
+            | Self::Migrate(_)
+            | Self::Storage(_)
+            | Self::Catalogue(_)
+            | Self::Signals(_)
+            | Self::Thread(_)
+            | Self::Panicked => false,
+        }
+    }
 }

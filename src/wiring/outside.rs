@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, ResponseError};
+use actix_web::{App, HttpServer, ResponseError, web};
 use exai_actors::clock::Instant;
 use exai_actors::health::HealthBoard;
 use exai_actors::mail;
@@ -113,7 +113,9 @@ impl Outside {
             sessions: sessions.clone(),
         });
         let clients = HttpServer::new(move || {
-            let app = App::new().configure(socket::routes(Arc::clone(&door)));
+            let app = App::new()
+                .default_service(web::to(routes::nothing_but_mcp))
+                .configure(socket::routes(Arc::clone(&door)));
             #[cfg(feature = "faults")]
             let app = app.configure(crate::mcp::echo::routes).configure(super::faults::routes);
             app

@@ -12,10 +12,12 @@ use exai_actors::provider::endpoint::{Endpoint, Key};
 use exai_actors::provider_supervisor::{self, ProviderConfig};
 
 use super::{Deaths, StartError};
-use crate::config::{Config, Provider};
+use crate::config::{Config, ConfigError, Provider};
 
 /// The actor without which a provider is out of reach for good.
 const SUPERVISOR: &str = "provider_supervisor";
+/// The key of the default model.
+const DEFAULT: &str = "models.default";
 /// What `listmodels` calls the default of a server that has nobody to ask.
 const NO_MODEL: &str = "none";
 
@@ -29,7 +31,15 @@ pub(super) fn default_model(config: &Config, catalogue: &Catalogue) -> Result<St
     if let Some(name) = &config.models.default {
         return match catalogue.resolve(name) {
             Ok(model) => Ok(model.id.to_string()),
-            Err(unknown) => Err(StartError::DefaultModel(unknown)),
+            Err(unknown) => {
+                let problem = format!("no configured provider serves `{name}`");
+                let fix = if config.providers.is_empty() {
+                    "give a provider its key (MOONSHOT_API_KEY, ZAI_API_KEY), as none has one".to_owned()
+                } else {
+                    format!("name one of {}; or give the provider that serves it its key", unknown.known())
+                };
+                Err(ConfigError::refused(config.sources().of(DEFAULT), DEFAULT, problem, fix).into())
+            }
         };
     }
     let first = config.providers.iter().find_map(|one| catalogue.default_of(&one.name));

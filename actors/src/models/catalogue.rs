@@ -45,6 +45,11 @@ pub struct UnknownModel {
 }
 
 impl UnknownModel {
+    /// The models that there are, each with its other names.
+    pub fn known(&self) -> &str {
+        &self.known
+    }
+
     /// The refusal as the caller gets it.
     pub fn to_call_error(&self) -> CallError {
         CallError::new(ErrorKind::UnknownModel, self.to_string())
@@ -121,18 +126,34 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The model of this name: an exact id, an alias, `provider/id`, or a provider's name for its default model.
+    /// The model of this name: an id, an alias, `provider/id`, or a provider's name for its default model. Upper and lower case
+    /// matter only between models whose names differ in nothing else.
     pub fn resolve(&self, name: &str) -> Result<Arc<Model>, UnknownModel> {
         let name = name.trim();
-        let by_provider = || self.defaults.get(&ProviderName::from(name));
-        self.by_id
+        self.exact(name)
+            .or_else(|| self.in_any_case(name))
+            .cloned()
+            .ok_or_else(|| UnknownModel { known: self.names() })
+    }
+
+    fn exact(&self, name: &str) -> Option<&Arc<Model>> {
+        let index = self
+            .by_id
             .get(&ModelId::from(name))
             .or_else(|| self.by_alias.get(name))
             .or_else(|| self.by_full_name.get(name))
-            .or_else(by_provider)
-            .and_then(|index| self.models.get(*index))
-            .cloned()
-            .ok_or_else(|| UnknownModel { known: self.names() })
+            .or_else(|| self.defaults.get(&ProviderName::from(name)))?;
+        self.models.get(*index)
+    }
+
+    /// The first model of this name in whatever case, with ids before aliases and these before the longer names, as for exact ones.
+    fn in_any_case(&self, name: &str) -> Option<&Arc<Model>> {
+        let same = |other: &str| other.eq_ignore_ascii_case(name);
+        let first = |named: &dyn Fn(&Model) -> bool| self.models.iter().find(|model| named(model));
+        first(&|model| same(model.id.as_str()))
+            .or_else(|| first(&|model| model.aliases.iter().any(|alias| same(alias))))
+            .or_else(|| first(&|model| same(&format!("{}/{}", model.provider, model.id))))
+            .or_else(|| first(&|model| same(model.provider.as_str())))
     }
 
     /// All models, provider by provider as configured, each provider's as the data file and the configuration list them.
@@ -170,6 +191,9 @@ impl Catalogue {
             let comma = if index == 0 { "" } else { ", " };
             // Writing to a String cannot fail.
             let _ = write!(names, "{comma}{}", model.id);
+            if !model.aliases.is_empty() {
+                let _ = write!(names, " ({})", model.aliases.join(", "));
+            }
         }
         if self.models.len() > NAMED_MAX {
             let _ = write!(names, " and {} more", self.models.len() - NAMED_MAX);
@@ -242,6 +266,10 @@ mod tests {
         assert_eq!(found("local/odd"), is("mirror", "local/odd"));
         assert_eq!(found("mirror/local/odd"), is("mirror", "local/odd"));
         assert_eq!(found("kimi"), is("mirror", "kimi"), "an exact id goes before an alias");
+        assert_eq!(found(" Kimi-K2.6 "), is("kimi", "kimi-k2.6"));
+        assert_eq!(found("K3"), is("kimi", "kimi-k3"));
+        assert_eq!(found("MIRROR/Local/Odd"), is("mirror", "local/odd"));
+        assert_eq!(found("Mirror"), is("mirror", "kimi-k2.6"));
         assert_eq!(found("mirror"), is("mirror", "kimi-k2.6"), "a provider's name is its default");
         assert_eq!(catalogue.default_of(&"kimi".into()).unwrap().id.as_str(), "kimi-k2.6");
     }
@@ -255,6 +283,8 @@ mod tests {
             message.contains("glm-5.3") && !message.contains("kimi") && message.contains("configuration"),
             "{message}"
         );
+        let aliases = catalogue.models()[0].aliases.join(", ");
+        assert!(!aliases.is_empty() && message.contains(&format!(" ({aliases})")), "{message}");
         assert_eq!(refusal.to_call_error().kind, ErrorKind::UnknownModel);
     }
 

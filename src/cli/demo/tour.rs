@@ -1,10 +1,11 @@
 //! The tour of `exai demo`: an MCP client that says what it does, step by step. It knows the daemon by its addresses alone.
 
+use std::io;
 use std::net::SocketAddr;
 
 use serde_json::Map;
 
-use super::super::output::{answer, say};
+use super::super::output::{Unsaid, answer, say};
 use super::super::target;
 use crate::config::Provider;
 use crate::mcp::client::{Client, ClientError};
@@ -23,6 +24,23 @@ pub(super) struct Tour {
     pub(super) providers: Vec<Provider>,
 }
 
+/// Why the tour ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TourError {
+    /// The daemon did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// SIGINT or SIGTERM came first.
+    #[error("told to end")]
+    Ended,
+    /// Signals cannot be listened for.
+    #[error("cannot listen for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+    /// Nobody could be told.
+    #[error(transparent)]
+    Unsaid(#[from] Unsaid),
+}
+
 /// The model to ask of a provider: one of the catalogue's that the double knows.
 fn model_of(provider: &str) -> &'static str {
     if provider == "kimi" { "kimi-k2.6" } else { "glm-5.2" }
@@ -30,42 +48,44 @@ fn model_of(provider: &str) -> &'static str {
 
 impl Tour {
     /// Connects, lists the tools and asks each provider.
-    pub(super) async fn give(&self) -> Result<(), ClientError> {
+    pub(super) async fn give(&self) -> Result<(), TourError> {
         let url = target::mcp_url(self.mcp).map_err(|_| ClientError::Gone)?;
-        say("EXAI demo: no key, nothing leaves this machine. Kimi and GLM are doubles in this process.\n");
-        say(format!("  clients    {url}"));
-        say(format!("  dashboard  http://{}/", target::reach(self.dashboard)));
+        say("EXAI demo: no key, nothing leaves this machine. Kimi and GLM are doubles in this process.\n")?;
+        say(format!("  clients    {url}"))?;
+        say(format!("  health     http://{}/health", target::reach(self.dashboard)))?;
         for provider in &self.providers {
-            say(format!("  {:<9}  {} (double)", provider.name.as_str(), provider.base_url));
+            say(format!("  {:<9}  {} (double)", provider.name.as_str(), provider.base_url))?;
         }
         let mut client = Client::connect(&url, &self.token).await?;
-        say(format!("\n1. initialize over WebSocket\n   {}", client.server()));
+        say(format!("\n1. initialize over WebSocket\n   {}", client.server()))?;
         let tools = client.tools().await?;
-        say(format!("2. tools/list\n   {} tools: {}", tools.len(), tools.join(", ")));
+        say(format!("2. tools/list\n   {} tools: {}", tools.len(), tools.join(", ")))?;
         for (step, provider) in (3..).zip(&self.providers) {
             let model = model_of(provider.name.as_str());
-            say(format!("{step}. tools/call chat, model {model}\n   > {QUESTION}"));
+            say(format!("{step}. tools/call chat, model {model}\n   > {QUESTION}"))?;
             let arguments =
                 Map::from_iter([("prompt".to_owned(), QUESTION.into()), ("model".to_owned(), model.into())]);
-            let progress = |message: &str| say(format!("   .. {message}"));
+            // Progress that cannot be shown is no reason to stop; what is said next fails the same way.
+            let progress = |message: &str| drop(say(format!("   .. {message}")));
             let reply = client.call("chat", arguments, progress, std::future::pending()).await?;
-            answer(&format!("   {}", shortened(&reply.text)));
+            answer(&format!("   {}", shortened(&reply.text)))?;
             let receipt = reply.receipt.map_or_else(|| "none".to_owned(), |receipt| receipt.to_string());
-            say(format!("   receipt: {receipt}"));
+            say(format!("   receipt: {receipt}"))?;
         }
         client.close().await;
         Ok(())
     }
 
     /// Says how to go on by oneself.
-    pub(super) fn invite(&self) {
+    pub(super) fn invite(&self) -> Result<(), TourError> {
         let token = self.token.reveal();
         let dashboard = target::reach(self.dashboard);
         let mcp = target::reach(self.mcp);
-        say("\nNow serving; Ctrl-C ends it. Connect with:");
-        say(format!("  ws://exai:{token}@{mcp}/mcp"));
-        say(format!("  EXAI_TOKEN={token} exai ask --url ws://{mcp}/mcp \"What do you think?\""));
-        say(format!("  curl -H 'Authorization: Bearer {token}' http://{dashboard}/health"));
+        say("\nNow serving; Ctrl-C ends it. Connect with:")?;
+        say(format!("  ws://exai:{token}@{mcp}/mcp"))?;
+        say(format!("  EXAI_TOKEN={token} exai ask --url ws://{mcp}/mcp \"What do you think?\""))?;
+        say(format!("  curl -H 'Authorization: Bearer {token}' http://{dashboard}/health"))?;
+        Ok(())
     }
 }
 

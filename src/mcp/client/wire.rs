@@ -110,11 +110,20 @@ async fn read(
 }
 
 fn worded(url: Url, error: &WsClientError) -> ClientError {
-    if let WsClientError::SendRequest(SendRequestError::Connect(
-        ConnectError::Io(_) | ConnectError::Timeout,
-    )) = error
-    {
+    if let WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Io(_))) = error {
         return ClientError::NoDaemon(url);
+    }
+    if let WsClientError::SendRequest(
+        SendRequestError::Timeout
+        | SendRequestError::Connect(
+            ConnectError::Resolver(_)
+            | ConnectError::NoRecords
+            | ConnectError::Unresolved
+            | ConnectError::Timeout,
+        ),
+    ) = error
+    {
+        return ClientError::Unreachable { url, problem: error.to_string() };
     }
     let WsClientError::InvalidResponseStatus(status) = error else {
         return ClientError::Foreign { url, problem: error.to_string() };

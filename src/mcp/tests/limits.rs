@@ -15,7 +15,10 @@ async fn too_many_connections_are_refused_with_a_body() {
     let Opened::Refused(answer) = opened else { panic!("a third connection was let in") };
     assert_eq!(answer.status, 503);
     let body = serde_json::from_str::<Value>(&answer.body).unwrap();
-    assert_eq!((&body["kind"], &body["retry_after_ms"]), (&json!("over_capacity"), &json!(10_000)));
+    assert_eq!(
+        (&body["error"]["kind"], &body["error"]["retry_after_ms"]),
+        (&json!("over_capacity"), &json!(10_000))
+    );
     drop(first);
     assert!(server.until(|server| server.connections.total() == 1).await);
     server.connect().await.unwrap();

@@ -42,7 +42,7 @@ async fn only_an_upgrade_gets_in() {
         assert_eq!(head.contains("sec-websocket-version: 13"), status == 426, "{head}");
         if status != 401 {
             assert!(
-                serde_json::from_str::<Value>(&answer.body).unwrap()["message"].is_string(),
+                serde_json::from_str::<Value>(&answer.body).unwrap()["error"]["message"].is_string(),
                 "{answer:?}"
             );
         }
