@@ -1,8 +1,10 @@
 //! Reads one JSON-RPC message off a text frame, and refuses by the book what the engine would mistake for something else: broken
-//! JSON, batches, ids that are neither text nor integer, doubled keys, bottomless nesting, wrong parameters of a known method.
-//! Pure, and slow for large messages: those are read off the arbiter.
+//! JSON, batches, ids that are neither text nor integer, doubled keys, bottomless nesting, too many values, wrong parameters of a
+//! known method. Pure, and slow for large messages: those are read off the arbiter.
 
-use exai_actors::error::CallError;
+mod shape;
+
+use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, JsonRpcRequest, RequestId,
     ServerJsonRpcMessage,
@@ -11,8 +13,13 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use self::shape::Shape;
+
 /// The deepest nesting that is read; `serde_json` refuses one level more.
 const DEPTH_MAX: usize = 127;
+/// Values in one message. The engine keeps over a hundred bytes for the smallest of them, so eight megabytes of zeros would become a
+/// gigabyte; no tool takes a hundred.
+const VALUES_MAX: usize = 20_000;
 /// The longest id that is given back.
 const ID_BYTES_MAX: usize = 1024;
 /// The methods whose parameters have a shape (MCP 2025-11-25 and 2026-07-28). The engine takes a malformed one for an unknown
@@ -123,16 +130,21 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     let well_formed = envelope.jsonrpc.is_some_and(|version| version.get() == "\"2.0\"")
         && envelope.result.is_none()
         && envelope.error.is_none();
-    let deep = depth(text) > DEPTH_MAX;
+    // Before anything is parsed that keeps what it reads.
+    let Shape { depth, values } = Shape::of(text);
     if id.is_none() {
-        let message = (well_formed && !deep).then(|| serde_json::from_str(text).ok()).flatten();
+        let fits = depth <= DEPTH_MAX && values <= VALUES_MAX;
+        let message = (well_formed && fits).then(|| serde_json::from_str(text).ok()).flatten();
         return Ok(message.map_or(Reading::Nothing, |message| Reading::Message(Box::new(message))));
     }
     if !well_formed {
         return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 request"));
     }
-    if deep {
+    if depth > DEPTH_MAX {
         return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "the message is nested too deeply"));
+    }
+    if values > VALUES_MAX {
+        return Err(too_many_values(id));
     }
     let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
@@ -143,6 +155,13 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"));
     }
     Ok(Reading::Message(Box::new(message)))
+}
+
+fn too_many_values(id: Option<RequestId>) -> Fault {
+    let message = format!("A message holds at most {VALUES_MAX} values; put long material into one text.");
+    let mut fault = Fault::of_call(id, &CallError::new(ErrorKind::TooLarge, message));
+    fault.error.code = ErrorCode::INVALID_REQUEST;
+    fault
 }
 
 fn unparsable() -> Fault {
@@ -200,25 +219,4 @@ fn read_id(raw: &RawValue) -> Option<RequestId> {
         return serde_json::from_str::<String>(raw.get()).ok().map(|text| RequestId::String(text.into()));
     }
     raw.get().parse().ok().map(RequestId::Number)
-}
-
-/// How deeply arrays and objects are nested in valid JSON. Neither `RawValue` nor `IgnoredAny` counts.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
@@ -11,8 +12,7 @@ use exai_actors::session::messages::Outbox;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleServer;
 use rmcp::transport::Transport;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, Facts, Limits, Verdict};
@@ -20,6 +20,11 @@ use super::envelope::{self, Reading};
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
 const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
+/// Such messages that are parsed at the same time, of all connections together: the parser keeps several copies of what it reads.
+const PARSES_MAX: usize = 2;
+
+/// One place for each parse of [`PARSES_MAX`].
+static PARSES: Semaphore = Semaphore::const_new(PARSES_MAX);
 
 /// The engine's end of a session.
 pub(super) struct SocketTransport {
@@ -29,7 +34,7 @@ pub(super) struct SocketTransport {
     /// An answer of the edge's own that still waits for room. Everything that `receive` waits for is kept here, because the engine
     /// drops that future whenever something else happens.
     answer: Option<ByteString>,
-    parsing: Option<JoinHandle<Reading>>,
+    parsing: Option<Pin<Box<dyn Future<Output = Reading> + Send>>>,
     hello_by: Instant,
     ends: Ends,
     on_open: Box<dyn Fn(Facts) + Send>,
@@ -73,8 +78,7 @@ impl SocketTransport {
             if let Some(parsing) = &mut self.parsing {
                 let reading = parsing.await;
                 self.parsing = None;
-                // The parser panics over no input; if it does, the message is lost like one that nobody could read.
-                return Some(reading.unwrap_or(Reading::Nothing));
+                return Some(reading);
             }
             let left = (!self.edge.is_greeted()).then(|| self.hello_by.duration_since(clock::now()));
             let text = tokio::select! {
@@ -87,7 +91,7 @@ impl SocketTransport {
             if text.len() < PARSE_INLINE_BYTES_MAX {
                 return Some(envelope::read(&text));
             }
-            self.parsing = Some(tokio::task::spawn_blocking(move || envelope::read(&text)));
+            self.parsing = Some(Box::pin(read_elsewhere(text)));
         }
     }
 
@@ -124,6 +128,20 @@ impl Ends {
             self.in_flight.send_modify(|in_flight| *in_flight = (*in_flight + after).saturating_sub(before));
         }
     }
+}
+
+/// Reads a large message off the arbiter, once there is a place for it.
+async fn read_elsewhere(text: ByteString) -> Reading {
+    // The places are never closed.
+    let place = PARSES.acquire().await.ok();
+    let reading = tokio::task::spawn_blocking(move || {
+        let reading = envelope::read(&text);
+        // A connection may end meanwhile; the memory is in use until here all the same.
+        drop(place);
+        reading
+    });
+    // The parser panics over no input; if it does, the message is lost like one that nobody could read.
+    reading.await.unwrap_or(Reading::Nothing)
 }
 
 async fn elapsed(left: Option<Duration>) {

@@ -85,6 +85,47 @@ async fn a_client_is_pinged_and_dropped_when_it_does_not_answer() {
     assert!(rude.is_closed_within(Duration::from_secs(2)).await);
 }
 
+/// The most memory that this process has had since `forget_peak`.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+#[actix_web::test]
+async fn millions_of_small_values_are_refused_before_they_cost_memory() {
+    let server = Setup { alone: true, ..Setup::default() }.start().await.unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(server.initialized().await.unwrap());
+    }
+    let zeros = format!("{{\"list\":[0{}]}}", ",0".repeat(3_900_000));
+    let keys = (0..480_000).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
+    for arguments in [zeros, format!("{{{keys}}}")] {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":"big","method":"tools/call","params":{{"name":"chat","arguments":{arguments}}}}}"#
+        );
+        let call = frames::text_frame(&call);
+        forget_peak();
+        let before = frames::resident_bytes();
+        for ws in &mut sockets {
+            ws.send_raw(&call).await.unwrap();
+        }
+        for ws in &mut sockets {
+            let answer = next(ws).await.unwrap();
+            assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("big"), &json!(-32600)));
+            assert_eq!(answer["error"]["data"], json!({ "kind": "too_large" }));
+        }
+        let grown = peak_bytes().saturating_sub(before);
+        // Eight messages of eight megabytes on their way in, and nothing on top of them.
+        assert!(grown < 8 * 3 * 8 * 1024 * 1024, "{grown} bytes");
+    }
+}
+
 /// Asks without end and never reads; ends with the error of the first question that the server did not take.
 async fn flood(address: SocketAddr) -> io::Result<()> {
     let mut ws = ws::connect(address, "/mcp", &[]).await?;
