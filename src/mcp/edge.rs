@@ -26,9 +26,9 @@ const CLIENT_CHARS_MAX: usize = 120;
 /// What one connection may do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Requests at once.
+    /// `tools/call` requests at once; as many others beside them.
     pub requests_burst: u32,
-    /// Requests a second in the long run.
+    /// `tools/call` requests a second in the long run; as many others beside them.
     pub requests_per_second: f64,
     /// Requests that wait for their answers.
     pub requests_in_flight_max: usize,
@@ -66,7 +66,10 @@ pub(super) enum Verdict {
 /// One connection.
 pub(super) struct Edge {
     limits: Limits,
-    bucket: Bucket,
+    calls: Bucket,
+    /// Every other request: a handshake, lists and pings must not cost a client its calls. What asks for nothing is never refused,
+    /// because nothing could tell its sender; it is read as fast as it is handled.
+    others: Bucket,
     /// The requests that the engine holds, each with its progress token.
     live: HashMap<RequestId, Option<ProgressToken>>,
     /// Whether the engine has left its handshake. Until then a notification would end its service without a word.
@@ -78,10 +81,11 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        let bucket = Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
         Self {
             limits,
-            bucket,
+            calls: bucket(),
+            others: bucket(),
             live: HashMap::new(),
             opened: false,
             greeted: false,
@@ -107,24 +111,25 @@ impl Edge {
 
     /// Decides about a message from the client.
     pub(super) fn admit(&mut self, reading: Reading, now: Instant) -> Verdict {
-        let rate = self.bucket.take(now);
         match reading {
             Reading::Nothing => Verdict::Drop,
-            Reading::Refused(fault) => match rate {
+            Reading::Refused(fault) => match self.others.take(now) {
                 Ok(()) => Verdict::Answer(fault.to_text()),
                 Err(wait) => Verdict::Answer(too_fast(fault.id, wait)),
             },
             Reading::Message(message) => match &*message {
-                JsonRpcMessage::Request(request) => match (self.may_start(&request.id), rate) {
-                    (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
-                    (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
-                    (Ok(()), Ok(())) => {
-                        self.note_request(&request.id, &request.request);
-                        Verdict::Forward(message)
+                JsonRpcMessage::Request(request) => {
+                    match (self.may_start(&request.id), self.rate(&request.request, now)) {
+                        (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
+                        (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
+                        (Ok(()), Ok(())) => {
+                            self.note_request(&request.id, &request.request);
+                            Verdict::Forward(message)
+                        }
                     }
-                },
+                }
                 JsonRpcMessage::Notification(notification) => {
-                    if self.wants(&notification.notification, rate.is_ok()) {
+                    if self.wants(&notification.notification) {
                         Verdict::Forward(message)
                     } else {
                         Verdict::Drop
@@ -155,6 +160,11 @@ impl Edge {
             // The engine asks nothing of clients: this server uses none of what they could be asked for.
             JsonRpcMessage::Request(_) => false,
         }
+    }
+
+    fn rate(&mut self, request: &ClientRequest, now: Instant) -> Result<(), Duration> {
+        let is_call = matches!(request, ClientRequest::CallToolRequest(_));
+        if is_call { self.calls.take(now) } else { self.others.take(now) }
     }
 
     fn may_start(&self, id: &RequestId) -> Result<(), Fault> {
@@ -204,14 +214,14 @@ impl Edge {
         self.facts = Some(Facts { client, protocol: protocol.as_str().to_owned() });
     }
 
-    fn wants(&mut self, notification: &ClientNotification, in_rate: bool) -> bool {
+    fn wants(&mut self, notification: &ClientNotification) -> bool {
         if !self.opened {
             return false;
         }
         if let ClientNotification::CancelledNotification(cancelled) = notification {
             return cancelled.params.request_id.as_ref().is_some_and(|id| self.live.remove(id).is_some());
         }
-        in_rate
+        true
     }
 }
 

@@ -45,6 +45,28 @@ async fn requests_beyond_the_rate_are_refused_and_the_socket_lives() {
 }
 
 #[actix_web::test]
+async fn what_surrounds_fifty_calls_costs_none_of_them() {
+    let server = Server::start().await.unwrap();
+    let mut ws = server.initialized().await.unwrap();
+    ask(&mut ws, json!({ "jsonrpc": "2.0", "id": "list", "method": "tools/list" })).await.unwrap();
+    ask(&mut ws, ping(json!("ping"))).await.unwrap();
+    for _ in 0..60 {
+        tell(&mut ws, json!({ "jsonrpc": "2.0", "method": "notifications/roots/list_changed" }))
+            .await
+            .unwrap();
+    }
+    let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "x" } });
+    for id in 0..50 {
+        tell(&mut ws, call(id)).await.unwrap();
+    }
+    for _ in 0..50 {
+        let answer = next(&mut ws).await.unwrap();
+        assert_eq!(answer["error"]["data"], json!({ "kind": "unknown_tool" }), "{answer}");
+    }
+    assert!(ask(&mut ws, ping(json!("after"))).await.unwrap().get("result").is_some());
+}
+
+#[actix_web::test]
 async fn unanswered_requests_are_bounded() {
     let limits = Limits { requests_in_flight_max: 3, ..Limits::default() };
     let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
