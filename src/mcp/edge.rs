@@ -226,7 +226,7 @@ impl Edge {
 }
 
 /// The refusal of a request that finds too many before it.
-pub(super) fn over_capacity(id: Option<RequestId>) -> Fault {
+fn over_capacity(id: Option<RequestId>) -> Fault {
     let message = "Too many requests of this connection are unanswered; wait for some of them.";
     let error = CallError::new(ErrorKind::OverCapacity, message).retry_after(OVER_CAPACITY_RETRY);
     Fault::of_call(id, &error)

@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix_http::ws::CloseCode;
 use bytestring::ByteString;
 use exai_actors::clock::{self, Instant};
-use exai_actors::session::messages::Outbox;
+use exai_actors::session::messages::{Inbound, Outbox};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleServer;
 use rmcp::transport::Transport;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, Facts, Limits, Verdict};
@@ -28,7 +28,7 @@ static PARSES: Semaphore = Semaphore::const_new(PARSES_MAX);
 
 /// The engine's end of a session.
 pub(super) struct SocketTransport {
-    inbound: mpsc::Receiver<ByteString>,
+    inbound: Inbound,
     outbox: Outbox,
     edge: Edge,
     /// An answer of the edge's own that still waits for room. Everything that `receive` waits for is kept here, because the engine
@@ -53,7 +53,7 @@ pub(super) struct Ends {
 
 impl SocketTransport {
     pub(super) fn new(
-        inbound: mpsc::Receiver<ByteString>,
+        inbound: Inbound,
         outbox: Outbox,
         limits: Limits,
         ends: Ends,

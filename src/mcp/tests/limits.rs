@@ -67,6 +67,40 @@ async fn what_surrounds_fifty_calls_costs_none_of_them() {
 }
 
 #[actix_web::test]
+async fn a_burst_loses_no_cancel() {
+    const MANY: usize = 100;
+    let limits = Limits { requests_burst: 1000, requests_in_flight_max: MANY, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut ws = server.connect().await.unwrap();
+    ask(&mut ws, modern(json!("hello"), "server/discover", json!({}))).await.unwrap();
+    // While this one is parsed, nobody takes what comes behind it.
+    let large = json!({ "name": "x", "arguments": { "prompt": "p".repeat(6 << 20) } });
+    tell(&mut ws, modern(json!("large"), "tools/call", large)).await.unwrap();
+    for round in 0..2 {
+        let name = |number: usize| json!(format!("{round}/{number}"));
+        let listens = (0..MANY).map(|number| {
+            modern(name(number), "subscriptions/listen", json!({ "notifications": {} })).to_string()
+        });
+        let cancels = (0..MANY).map(|number| {
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
+                "params": { "requestId": name(number) } })
+            .to_string()
+        });
+        let burst = listens.chain(cancels).flat_map(|text| frames::text_frame(&text)).collect::<Vec<_>>();
+        ws.send_raw(&burst).await.unwrap();
+    }
+    // Nothing of the second round was refused: every request of the first one was cancelled.
+    tell(&mut ws, modern(json!("last"), "server/discover", json!({}))).await.unwrap();
+    loop {
+        let heard = next(&mut ws).await.unwrap();
+        assert!(heard["id"] == "large" || heard.get("error").is_none(), "{heard}");
+        if heard["id"] == "last" {
+            break;
+        }
+    }
+}
+
+#[actix_web::test]
 async fn unanswered_requests_are_bounded() {
     let limits = Limits { requests_in_flight_max: 3, ..Limits::default() };
     let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
