@@ -156,11 +156,11 @@ impl Transport<RoleServer> for SocketTransport {
 
     fn send(
         &mut self,
-        item: ServerJsonRpcMessage,
+        mut item: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         // Nothing in a message can fail to serialize: its maps have text keys.
         let before = self.edge.in_flight();
-        let text = self.edge.let_out(&item).then(|| serde_json::to_string(&item).unwrap_or_default());
+        let text = self.edge.let_out(&mut item).then(|| serde_json::to_string(&item).unwrap_or_default());
         let after = self.edge.in_flight();
         self.introduce();
         let (outbox, ends) = (self.outbox.clone(), self.ends.clone());
