@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use self::shape::Shape;
+use self::shape::{Shape, Unique};
 
 /// The deepest nesting that is read; `serde_json` refuses one level more.
 const DEPTH_MAX: usize = 127;
@@ -99,7 +99,7 @@ pub(super) fn read(text: &str) -> Reading {
 pub(super) fn request_id(text: &str) -> Option<RequestId> {
     let envelope = serde_json::from_str::<Envelope<'_>>(text).ok()?;
     envelope.method.as_ref()?;
-    envelope.id.and_then(read_id)
+    envelope.id.and_then(|id| read_id(id).ok())
 }
 
 fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
@@ -108,18 +108,15 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     }
     let envelope = serde_json::from_str::<Envelope<'_>>(text).map_err(|error| match error.classify() {
         Category::Data => {
-            let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|only| only.id.and_then(read_id));
+            let id = serde_json::from_str::<OnlyId<'_>>(text)
+                .ok()
+                .and_then(|only| only.id.and_then(|id| read_id(id).ok()));
             Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 message")
         }
         Category::Syntax | Category::Eof | Category::Io => unparsable(),
     })?;
-    let id = match envelope.id.map(read_id) {
-        Some(None) => {
-            return Err(Fault::new(None, ErrorCode::INVALID_REQUEST, "an id is text or an integer"));
-        }
-        Some(id) => id,
-        None => None,
-    };
+    let id = envelope.id.map(read_id).transpose();
+    let id = id.map_err(|problem| Fault::new(None, ErrorCode::INVALID_REQUEST, problem))?;
     let Some(method) = &envelope.method else {
         return if envelope.result.is_some() || envelope.error.is_some() {
             Ok(Reading::Nothing)
@@ -145,6 +142,11 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     }
     if values > VALUES_MAX {
         return Err(too_many_values(id));
+    }
+    if envelope.params.is_some_and(|params| {
+        serde_json::from_str::<Unique>(params.get()).is_err_and(|error| error.is_data())
+    }) {
+        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "a key stands in the parameters twice"));
     }
     let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
@@ -187,8 +189,8 @@ struct Envelope<'a> {
     id: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "present")]
     method: Option<String>,
-    #[serde(rename = "params")]
-    _params: Option<IgnoredAny>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "present")]
     result: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
@@ -211,12 +213,18 @@ where
 }
 
 /// MCP allows text and integers (2025-11-25, basic); the engine would also take 1.0 for 1, and answer something else than was sent.
-fn read_id(raw: &RawValue) -> Option<RequestId> {
-    if raw.get().len() > ID_BYTES_MAX {
-        return None;
+fn read_id(raw: &RawValue) -> Result<RequestId, &'static str> {
+    const WRONG: &str = "an id is text or an integer";
+    let raw = raw.get();
+    if raw.len() > ID_BYTES_MAX {
+        return Err("an id is at most 1024 bytes long");
     }
-    if raw.get().starts_with('"') {
-        return serde_json::from_str::<String>(raw.get()).ok().map(|text| RequestId::String(text.into()));
+    if raw.starts_with('"') {
+        return serde_json::from_str::<String>(raw)
+            .map(|text| RequestId::String(text.into()))
+            .map_err(|_| WRONG);
     }
-    raw.get().parse().ok().map(RequestId::Number)
+    let is_integer = raw.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    let wrong = if is_integer { "an integer id fits into 64 bits with a sign" } else { WRONG };
+    raw.parse().map(RequestId::Number).map_err(|_| wrong)
 }

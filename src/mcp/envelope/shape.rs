@@ -1,4 +1,9 @@
-//! What valid JSON is made of, counted byte by byte before anything is allocated for it. Pure.
+//! What valid JSON is made of, counted byte by byte before anything is allocated for it; and whether its keys are unique. Pure.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// How deep and how numerous.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,9 +40,77 @@ impl Shape {
     }
 }
 
+/// JSON in which no object has a key twice. Everything else takes the last one of them, and nobody would hear of the first.
+pub(super) struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Self;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("objects whose keys are unique")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !keys.insert(key) {
+                return Err(A::Error::custom("a key stands there twice"));
+            }
+            map.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_may_stand_in_each_object_once() {
+        let is_unique = |text| serde_json::from_str::<Unique>(text).is_ok();
+        for unique in [r#"{"a":1,"b":{"a":-1.5,"c":[{"a":null},{"a":"a"}]},"d":true}"#, "7", "[]"] {
+            assert!(is_unique(unique), "{unique}");
+        }
+        for doubled in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"\u0061":2}}]"#] {
+            assert!(!is_unique(doubled), "{doubled}");
+        }
+    }
 
     #[test]
     fn what_stands_in_text_is_not_counted() {

@@ -95,6 +95,11 @@ async fn every_error_has_its_code_and_its_id() {
             -32602,
             json!(11),
         ),
+        (
+            r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"chat","arguments":{"a":1,"a":2}}}"#,
+            -32602,
+            json!(17),
+        ),
         (r#"{"jsonrpc":"2.0","id":"12","method":"tools/call"}"#, -32602, json!("12")),
         (
             r#"{"jsonrpc":"2.0","id":13,"method":"tools/call","params":{"name":"no such tool"}}"#,
