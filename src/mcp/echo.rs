@@ -15,7 +15,7 @@ async fn echo(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let settings = Settings {
         binary: Binary::Echoed,
         message_bytes_max: 16 * 1024 * 1024,
-        ..Settings::new(|_, text| Some(text.to_owned()))
+        ..Settings::new(|text| Some(text.to_owned()))
     };
     match session::start(&request, payload, &[], settings, Box::new(())) {
         Ok((response, mut link)) => {

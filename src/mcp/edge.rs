@@ -1,17 +1,19 @@
 //! What stands between one connection's messages and the engine: who may go in, what may come out, and when the connection has
 //! said who it is. Closes the engine's gaps (no limits, doubled ids, a service that ends over an early notification). Pure.
 
-use std::collections::HashMap;
+mod running;
+
 use std::time::Duration;
 
 use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetMeta, Implementation,
-    InitializeResult, JsonRpcMessage, ProgressToken, ProtocolVersion, RequestId, ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
+    Implementation, InitializeResult, JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
     ServerNotification, ServerResult,
 };
 
+use self::running::Running;
 use super::envelope::{Fault, Reading};
 use super::rate::Bucket;
 
@@ -26,9 +28,9 @@ const CLIENT_CHARS_MAX: usize = 120;
 /// What one connection may do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Requests at once.
+    /// `tools/call` requests at once; as many others beside them.
     pub requests_burst: u32,
-    /// Requests a second in the long run.
+    /// `tools/call` requests a second in the long run; as many others beside them.
     pub requests_per_second: f64,
     /// Requests that wait for their answers.
     pub requests_in_flight_max: usize,
@@ -66,9 +68,11 @@ pub(super) enum Verdict {
 /// One connection.
 pub(super) struct Edge {
     limits: Limits,
-    bucket: Bucket,
-    /// The requests that the engine holds, each with its progress token.
-    live: HashMap<RequestId, Option<ProgressToken>>,
+    calls: Bucket,
+    /// Every other request: a handshake, lists and pings must not cost a client its calls. What asks for nothing is never refused,
+    /// because nothing could tell its sender; it is read as fast as it is handled.
+    others: Bucket,
+    running: Running,
     /// Whether the engine has left its handshake. Until then a notification would end its service without a word.
     opened: bool,
     greeted: bool,
@@ -78,11 +82,12 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        let bucket = Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
         Self {
             limits,
-            bucket,
-            live: HashMap::new(),
+            calls: bucket(),
+            others: bucket(),
+            running: Running::default(),
             opened: false,
             greeted: false,
             client: None,
@@ -97,7 +102,7 @@ impl Edge {
 
     /// Requests that wait for their answers.
     pub(super) fn in_flight(&self) -> usize {
-        self.live.len()
+        self.running.waiting()
     }
 
     /// Who is on the other side; once, when it is known.
@@ -107,24 +112,29 @@ impl Edge {
 
     /// Decides about a message from the client.
     pub(super) fn admit(&mut self, reading: Reading, now: Instant) -> Verdict {
-        let rate = self.bucket.take(now);
         match reading {
             Reading::Nothing => Verdict::Drop,
-            Reading::Refused(fault) => match rate {
+            Reading::Refused(fault) => match self.others.take(now) {
                 Ok(()) => Verdict::Answer(fault.to_text()),
                 Err(wait) => Verdict::Answer(too_fast(fault.id, wait)),
             },
-            Reading::Message(message) => match &*message {
-                JsonRpcMessage::Request(request) => match (self.may_start(&request.id), rate) {
-                    (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
-                    (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
-                    (Ok(()), Ok(())) => {
-                        self.note_request(&request.id, &request.request);
-                        Verdict::Forward(message)
+            Reading::Message(mut message) => match &mut *message {
+                JsonRpcMessage::Request(request) => {
+                    match (self.may_start(&request.id), self.rate(&request.request, now)) {
+                        (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
+                        (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
+                        (Ok(()), Ok(())) => {
+                            self.note_request(&request.request);
+                            let token = request.request.get_meta().get_progress_token();
+                            let (number, hold) = self.running.begin(request.id.clone(), token);
+                            request.id = number;
+                            request.request.extensions_mut().insert(hold);
+                            Verdict::Forward(message)
+                        }
                     }
-                },
+                }
                 JsonRpcMessage::Notification(notification) => {
-                    if self.wants(&notification.notification, rate.is_ok()) {
+                    if self.wants(&mut notification.notification) {
                         Verdict::Forward(message)
                     } else {
                         Verdict::Drop
@@ -135,43 +145,54 @@ impl Edge {
         }
     }
 
-    /// Decides about a message from the engine: nothing is sent for a request that was cancelled or answered.
-    pub(super) fn let_out(&mut self, message: &ServerJsonRpcMessage) -> bool {
+    /// Decides about a message from the engine, and gives it the client's id: nothing is sent for a request that was cancelled or
+    /// answered.
+    pub(super) fn let_out(&mut self, message: &mut ServerJsonRpcMessage) -> bool {
         match message {
             JsonRpcMessage::Response(response) => {
                 if let ServerResult::InitializeResult(result) = &response.result {
                     self.note_initialized(result);
                 }
-                self.live.remove(&response.id).is_some()
+                let Some(id) = self.running.end(&response.id) else { return false };
+                if let ServerResult::SubscriptionsListenResult(result) = &mut response.result {
+                    result.meta.set_subscription_id(id.clone());
+                }
+                response.id = id;
+                true
             }
-            JsonRpcMessage::Error(error) => error.id.as_ref().is_none_or(|id| self.live.remove(id).is_some()),
-            JsonRpcMessage::Notification(notification) => {
-                let ServerNotification::ProgressNotification(progress) = &notification.notification else {
-                    return true;
-                };
-                let token = &progress.params.progress_token;
-                self.live.values().flatten().any(|live| live == token)
+            JsonRpcMessage::Error(error) => {
+                let Some(number) = &error.id else { return true };
+                error.id = self.running.end(number);
+                error.id.is_some()
             }
+            JsonRpcMessage::Notification(notification) => self.tells(&mut notification.notification),
             // The engine asks nothing of clients: this server uses none of what they could be asked for.
             JsonRpcMessage::Request(_) => false,
         }
     }
 
-    fn may_start(&self, id: &RequestId) -> Result<(), Fault> {
-        if self.live.contains_key(id) {
+    fn rate(&mut self, request: &ClientRequest, now: Instant) -> Result<(), Duration> {
+        let is_call = matches!(request, ClientRequest::CallToolRequest(_));
+        if is_call { self.calls.take(now) } else { self.others.take(now) }
+    }
+
+    fn may_start(&mut self, id: &RequestId) -> Result<(), Fault> {
+        self.running.sweep();
+        if self.running.has(id) {
             let error = ErrorData::new(ErrorCode::INVALID_REQUEST, "a request with this id is running", None);
             return Err(Fault { id: Some(id.clone()), error });
         }
-        if self.live.len() >= self.limits.requests_in_flight_max {
+        let requests_max = self.limits.requests_in_flight_max;
+        // Cancelled ones end soon, and a client that cancels must not wait for that; but they are not without end either.
+        if self.running.waiting() >= requests_max || self.running.all() >= 2 * requests_max {
             return Err(over_capacity(Some(id.clone())));
         }
         Ok(())
     }
 
-    fn note_request(&mut self, id: &RequestId, request: &ClientRequest) {
+    fn note_request(&mut self, request: &ClientRequest) {
         self.greeted = true;
         let meta = request.get_meta();
-        self.live.insert(id.clone(), meta.get_progress_token());
         if let ClientRequest::InitializeRequest(request) = request {
             self.client = Some(request.params.client_info.clone());
             return;
@@ -204,19 +225,31 @@ impl Edge {
         self.facts = Some(Facts { client, protocol: protocol.as_str().to_owned() });
     }
 
-    fn wants(&mut self, notification: &ClientNotification, in_rate: bool) -> bool {
+    fn tells(&self, notification: &mut ServerNotification) -> bool {
+        if let ServerNotification::ProgressNotification(progress) = notification {
+            return self.running.has_token(&progress.params.progress_token);
+        }
+        let Some(number) = notification.get_meta().subscription_id() else { return true };
+        let Some(id) = self.running.id(&number) else { return false };
+        notification.get_meta_mut().set_subscription_id(id.clone());
+        true
+    }
+
+    fn wants(&mut self, notification: &mut ClientNotification) -> bool {
         if !self.opened {
             return false;
         }
         if let ClientNotification::CancelledNotification(cancelled) = notification {
-            return cancelled.params.request_id.as_ref().is_some_and(|id| self.live.remove(id).is_some());
+            let number = cancelled.params.request_id.as_ref().and_then(|id| self.running.cancel(id));
+            cancelled.params.request_id = number;
+            return cancelled.params.request_id.is_some();
         }
-        in_rate
+        true
     }
 }
 
 /// The refusal of a request that finds too many before it.
-pub(super) fn over_capacity(id: Option<RequestId>) -> Fault {
+fn over_capacity(id: Option<RequestId>) -> Fault {
     let message = "Too many requests of this connection are unanswered; wait for some of them.";
     let error = CallError::new(ErrorKind::OverCapacity, message).retry_after(OVER_CAPACITY_RETRY);
     Fault::of_call(id, &error)

@@ -1,8 +1,10 @@
 //! Reads one JSON-RPC message off a text frame, and refuses by the book what the engine would mistake for something else: broken
-//! JSON, batches, ids that are neither text nor integer, doubled keys, bottomless nesting, wrong parameters of a known method.
-//! Pure, and slow for large messages: those are read off the arbiter.
+//! JSON, batches, ids that are neither text nor integer, doubled keys, bottomless nesting, too many values, wrong parameters of a
+//! known method. Pure, and slow for large messages: those are read off the arbiter.
 
-use exai_actors::error::CallError;
+mod shape;
+
+use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, JsonRpcRequest, RequestId,
     ServerJsonRpcMessage,
@@ -11,8 +13,13 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use self::shape::{Shape, Unique};
+
 /// The deepest nesting that is read; `serde_json` refuses one level more.
 const DEPTH_MAX: usize = 127;
+/// Values in one message. The engine keeps over a hundred bytes for the smallest of them, so eight megabytes of zeros would become a
+/// gigabyte; no tool takes a hundred.
+const VALUES_MAX: usize = 20_000;
 /// The longest id that is given back.
 const ID_BYTES_MAX: usize = 1024;
 /// The methods whose parameters have a shape (MCP 2025-11-25 and 2026-07-28). The engine takes a malformed one for an unknown
@@ -92,7 +99,7 @@ pub(super) fn read(text: &str) -> Reading {
 pub(super) fn request_id(text: &str) -> Option<RequestId> {
     let envelope = serde_json::from_str::<Envelope<'_>>(text).ok()?;
     envelope.method.as_ref()?;
-    envelope.id.and_then(read_id)
+    envelope.id.and_then(|id| read_id(id).ok())
 }
 
 fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
@@ -101,18 +108,15 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     }
     let envelope = serde_json::from_str::<Envelope<'_>>(text).map_err(|error| match error.classify() {
         Category::Data => {
-            let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|only| only.id.and_then(read_id));
+            let id = serde_json::from_str::<OnlyId<'_>>(text)
+                .ok()
+                .and_then(|only| only.id.and_then(|id| read_id(id).ok()));
             Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 message")
         }
         Category::Syntax | Category::Eof | Category::Io => unparsable(),
     })?;
-    let id = match envelope.id.map(read_id) {
-        Some(None) => {
-            return Err(Fault::new(None, ErrorCode::INVALID_REQUEST, "an id is text or an integer"));
-        }
-        Some(id) => id,
-        None => None,
-    };
+    let id = envelope.id.map(read_id).transpose();
+    let id = id.map_err(|problem| Fault::new(None, ErrorCode::INVALID_REQUEST, problem))?;
     let Some(method) = &envelope.method else {
         return if envelope.result.is_some() || envelope.error.is_some() {
             Ok(Reading::Nothing)
@@ -123,16 +127,26 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     let well_formed = envelope.jsonrpc.is_some_and(|version| version.get() == "\"2.0\"")
         && envelope.result.is_none()
         && envelope.error.is_none();
-    let deep = depth(text) > DEPTH_MAX;
+    // Before anything is parsed that keeps what it reads.
+    let Shape { depth, values } = Shape::of(text);
     if id.is_none() {
-        let message = (well_formed && !deep).then(|| serde_json::from_str(text).ok()).flatten();
+        let fits = depth <= DEPTH_MAX && values <= VALUES_MAX;
+        let message = (well_formed && fits).then(|| serde_json::from_str(text).ok()).flatten();
         return Ok(message.map_or(Reading::Nothing, |message| Reading::Message(Box::new(message))));
     }
     if !well_formed {
         return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 request"));
     }
-    if deep {
+    if depth > DEPTH_MAX {
         return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "the message is nested too deeply"));
+    }
+    if values > VALUES_MAX {
+        return Err(too_many_values(id));
+    }
+    if envelope.params.is_some_and(|params| {
+        serde_json::from_str::<Unique>(params.get()).is_err_and(|error| error.is_data())
+    }) {
+        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "a key stands in the parameters twice"));
     }
     let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
@@ -143,6 +157,13 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"));
     }
     Ok(Reading::Message(Box::new(message)))
+}
+
+fn too_many_values(id: Option<RequestId>) -> Fault {
+    let message = format!("A message holds at most {VALUES_MAX} values; put long material into one text.");
+    let mut fault = Fault::of_call(id, &CallError::new(ErrorKind::TooLarge, message));
+    fault.error.code = ErrorCode::INVALID_REQUEST;
+    fault
 }
 
 fn unparsable() -> Fault {
@@ -168,8 +189,8 @@ struct Envelope<'a> {
     id: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "present")]
     method: Option<String>,
-    #[serde(rename = "params")]
-    _params: Option<IgnoredAny>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "present")]
     result: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
@@ -192,33 +213,18 @@ where
 }
 
 /// MCP allows text and integers (2025-11-25, basic); the engine would also take 1.0 for 1, and answer something else than was sent.
-fn read_id(raw: &RawValue) -> Option<RequestId> {
-    if raw.get().len() > ID_BYTES_MAX {
-        return None;
+fn read_id(raw: &RawValue) -> Result<RequestId, &'static str> {
+    const WRONG: &str = "an id is text or an integer";
+    let raw = raw.get();
+    if raw.len() > ID_BYTES_MAX {
+        return Err("an id is at most 1024 bytes long");
     }
-    if raw.get().starts_with('"') {
-        return serde_json::from_str::<String>(raw.get()).ok().map(|text| RequestId::String(text.into()));
+    if raw.starts_with('"') {
+        return serde_json::from_str::<String>(raw)
+            .map(|text| RequestId::String(text.into()))
+            .map_err(|_| WRONG);
     }
-    raw.get().parse().ok().map(RequestId::Number)
-}
-
-/// How deeply arrays and objects are nested in valid JSON. Neither `RawValue` nor `IgnoredAny` counts.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
+    let is_integer = raw.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    let wrong = if is_integer { "an integer id fits into 64 bits with a sign" } else { WRONG };
+    raw.parse().map(RequestId::Number).map_err(|_| wrong)
 }

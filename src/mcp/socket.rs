@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, dev, web};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{Principal, SessionId};
-use exai_actors::session::messages::{Link, Outbox, Refusal, Settings};
+use exai_actors::session::messages::{Link, Outbox, Settings};
 use exai_actors::session::{self, NotAnUpgrade};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
@@ -166,17 +166,11 @@ fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
     response.json(serde_json::json!({ "error": error }))
 }
 
-/// Answers a message that the session could not hand on.
-fn refuse(refusal: Refusal, text: &str) -> Option<String> {
+/// Answers a message that the session held when it panicked.
+fn refuse(text: &str) -> Option<String> {
     let id = Some(envelope::request_id(text)?);
-    let fault = match refusal {
-        Refusal::Full => edge::over_capacity(id),
-        Refusal::Panicked => {
-            let message = "EXAI failed while it took this request; the failure is logged.";
-            Fault::of_call(id, &CallError::new(ErrorKind::Internal, message))
-        }
-    };
-    Some(fault.to_text())
+    let message = "EXAI failed while it took this request; the failure is logged.";
+    Some(Fault::of_call(id, &CallError::new(ErrorKind::Internal, message)).to_text())
 }
 
 /// The life of one connection.

@@ -2,17 +2,17 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
 use bytestring::ByteString;
 use exai_actors::clock::{self, Instant};
-use exai_actors::session::messages::Outbox;
+use exai_actors::session::messages::{Inbound, Outbox};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleServer;
 use rmcp::transport::Transport;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, Facts, Limits, Verdict};
@@ -20,16 +20,21 @@ use super::envelope::{self, Reading};
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
 const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
+/// Such messages that are parsed at the same time, of all connections together: the parser keeps several copies of what it reads.
+const PARSES_MAX: usize = 2;
+
+/// One place for each parse of [`PARSES_MAX`].
+static PARSES: Semaphore = Semaphore::const_new(PARSES_MAX);
 
 /// The engine's end of a session.
 pub(super) struct SocketTransport {
-    inbound: mpsc::Receiver<ByteString>,
+    inbound: Inbound,
     outbox: Outbox,
     edge: Edge,
     /// An answer of the edge's own that still waits for room. Everything that `receive` waits for is kept here, because the engine
     /// drops that future whenever something else happens.
     answer: Option<ByteString>,
-    parsing: Option<JoinHandle<Reading>>,
+    parsing: Option<Pin<Box<dyn Future<Output = Reading> + Send>>>,
     hello_by: Instant,
     ends: Ends,
     on_open: Box<dyn Fn(Facts) + Send>,
@@ -48,7 +53,7 @@ pub(super) struct Ends {
 
 impl SocketTransport {
     pub(super) fn new(
-        inbound: mpsc::Receiver<ByteString>,
+        inbound: Inbound,
         outbox: Outbox,
         limits: Limits,
         ends: Ends,
@@ -73,8 +78,7 @@ impl SocketTransport {
             if let Some(parsing) = &mut self.parsing {
                 let reading = parsing.await;
                 self.parsing = None;
-                // The parser panics over no input; if it does, the message is lost like one that nobody could read.
-                return Some(reading.unwrap_or(Reading::Nothing));
+                return Some(reading);
             }
             let left = (!self.edge.is_greeted()).then(|| self.hello_by.duration_since(clock::now()));
             let text = tokio::select! {
@@ -87,7 +91,7 @@ impl SocketTransport {
             if text.len() < PARSE_INLINE_BYTES_MAX {
                 return Some(envelope::read(&text));
             }
-            self.parsing = Some(tokio::task::spawn_blocking(move || envelope::read(&text)));
+            self.parsing = Some(Box::pin(read_elsewhere(text)));
         }
     }
 
@@ -126,6 +130,20 @@ impl Ends {
     }
 }
 
+/// Reads a large message off the arbiter, once there is a place for it.
+async fn read_elsewhere(text: ByteString) -> Reading {
+    // The places are never closed.
+    let place = PARSES.acquire().await.ok();
+    let reading = tokio::task::spawn_blocking(move || {
+        let reading = envelope::read(&text);
+        // A connection may end meanwhile; the memory is in use until here all the same.
+        drop(place);
+        reading
+    });
+    // The parser panics over no input; if it does, the message is lost like one that nobody could read.
+    reading.await.unwrap_or(Reading::Nothing)
+}
+
 async fn elapsed(left: Option<Duration>) {
     match left {
         Some(left) => tokio::time::sleep(left).await,
@@ -138,11 +156,11 @@ impl Transport<RoleServer> for SocketTransport {
 
     fn send(
         &mut self,
-        item: ServerJsonRpcMessage,
+        mut item: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         // Nothing in a message can fail to serialize: its maps have text keys.
         let before = self.edge.in_flight();
-        let text = self.edge.let_out(&item).then(|| serde_json::to_string(&item).unwrap_or_default());
+        let text = self.edge.let_out(&mut item).then(|| serde_json::to_string(&item).unwrap_or_default());
         let after = self.edge.in_flight();
         self.introduce();
         let (outbox, ends) = (self.outbox.clone(), self.ends.clone());

@@ -1,8 +1,8 @@
 //! The actor: reads messages off the socket into one channel, writes the other channel to the socket, pings, and closes with the
-//! right code. It spawns no futures of its own beside its timers, and never waits on a full channel: either would stop its pings.
+//! right code. It spawns no futures of its own beside its timers, and what waits for a full channel is the stream of its messages
+//! alone: anything else would stop its pings.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use actix_web_actors::ws::{self, WebsocketContext};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream;
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::frames::{Broken, Received};
 use super::guard::{Guard, Shared};
-use super::heartbeat::{Beat, Heartbeat};
-use super::messages::{Binary, Ended, INBOUND_MAX, Link, Outbox, Outgoing, Refusal, Settings};
-use super::payload::Incoming;
-use crate::clock::{self, Instant};
+use super::heartbeat::{Beat, Hearing, Heartbeat};
+use super::inbound::{self, Place};
+use super::messages::{Binary, Ended, Link, Outbox, Outgoing, Settings};
+use super::payload::{Arrived, Incoming};
+use crate::clock;
 use crate::faults::{self, Point};
 
 /// How long a peer may take to answer a close, or to stop sending what nobody reads, before the socket is closed anyway.
@@ -53,17 +53,16 @@ pub fn start(
     hold: Box<dyn Any>,
 ) -> Result<(HttpResponse, Link), NotAnUpgrade> {
     let mut response = handshake(request, protocols)?;
-    let (inbound, inbound_end) = mpsc::channel(INBOUND_MAX);
+    let (gate, inbound) = inbound::queue();
     let (outbox, outgoing) = Outbox::new();
     let (ended, ended_end) = oneshot::channel();
     let shared = Rc::new(Shared::default());
-    let heard_at = Rc::new(Cell::new(clock::now()));
+    let hearing = Rc::new(Hearing::new(clock::now()));
     let session = Session {
-        streams: Some((Incoming::new(payload, &settings, Rc::clone(&heard_at)), outgoing)),
-        inbound,
+        streams: Some((Incoming::new(payload, &settings, gate, Rc::clone(&hearing)), outgoing)),
         ended: Some(ended),
         heartbeat: Heartbeat::new(settings.ping_every, settings.pong_within),
-        heard_at,
+        hearing,
         shared: Rc::clone(&shared),
         settings,
         messages_in: 0,
@@ -74,7 +73,7 @@ pub fn start(
     let nothing = stream::pending::<Result<Bytes, PayloadError>>();
     let life = WebsocketContext::create(session, nothing);
     let response = response.streaming(Guard::new(life, shared, settings.refuse));
-    Ok((response, Link { inbound: inbound_end, outbox, ended: ended_end }))
+    Ok((response, Link { inbound, outbox, ended: ended_end }))
 }
 
 fn handshake(
@@ -103,10 +102,9 @@ fn handshake(
 /// One WebSocket.
 struct Session {
     streams: Option<(Incoming<web::Payload>, mpsc::Receiver<Outgoing>)>,
-    inbound: mpsc::Sender<ByteString>,
     ended: Option<oneshot::Sender<Ended>>,
     heartbeat: Heartbeat,
-    heard_at: Rc<Cell<Instant>>,
+    hearing: Rc<Hearing>,
     shared: Rc<Shared>,
     settings: Settings,
     messages_in: u64,
@@ -139,7 +137,8 @@ impl Actor for Session {
 
 impl Session {
     fn beat_due(&mut self, socket: &mut Socket) {
-        let next = match self.heartbeat.beat(self.heard_at.get(), clock::now()) {
+        let now = clock::now();
+        let next = match self.heartbeat.beat(self.hearing.at(now), now) {
             Beat::Ping(next) => {
                 socket.ping(b"");
                 next
@@ -183,19 +182,13 @@ impl Session {
         }
     }
 
-    fn text_received(&mut self, text: ByteString, socket: &mut Socket) {
+    fn text_received(&mut self, text: ByteString, place: Option<Place>) {
         self.messages_in += 1;
         self.shared.in_hand.replace(Some(text.clone()));
         faults::point(Point::Session);
-        match self.inbound.try_send(text) {
-            Ok(()) => {}
-            Err(TrySendError::Full(text)) => {
-                if let Some(reply) = (self.settings.refuse)(Refusal::Full, &text) {
-                    self.write(reply.into(), socket);
-                }
-            }
-            // Whoever handled messages has ended, and a close is on its way.
-            Err(TrySendError::Closed(_)) => {}
+        // Without a place, whoever handled messages has ended, and a close is on its way.
+        if let Some(place) = place {
+            place.fill(text);
         }
         self.shared.in_hand.replace(None);
     }
@@ -206,18 +199,18 @@ impl Session {
     }
 }
 
-impl StreamHandler<Result<Received, Broken>> for Session {
-    fn handle(&mut self, incoming: Result<Received, Broken>, socket: &mut Socket) {
+impl StreamHandler<Result<Arrived, Broken>> for Session {
+    fn handle(&mut self, incoming: Result<Arrived, Broken>, socket: &mut Socket) {
         match incoming {
-            Ok(Received::Close(reason)) => self.closed_by_peer(reason, socket),
+            Ok((Received::Close(reason), _)) => self.closed_by_peer(reason, socket),
             Ok(_) | Err(_) if self.is_closing() => {}
-            Ok(Received::Text(text)) => self.text_received(text, socket),
-            Ok(Received::Binary(bytes)) => match self.settings.binary {
+            Ok((Received::Text(text), place)) => self.text_received(text, place),
+            Ok((Received::Binary(bytes), _)) => match self.settings.binary {
                 Binary::Echoed => socket.binary(bytes),
                 Binary::Refused => {}
             },
-            Ok(Received::Ping(bytes)) => socket.pong(&bytes),
-            Ok(Received::Pong) => {}
+            Ok((Received::Ping(bytes), _)) => socket.pong(&bytes),
+            Ok((Received::Pong, _)) => {}
             Err(broken) => self.broken_by_peer(broken, socket),
         }
     }

@@ -13,7 +13,7 @@ use bytestring::ByteString;
 use futures_util::Stream;
 use tokio_util::codec::Encoder;
 
-use super::messages::{Refusal, Refuse};
+use super::messages::Refuse;
 
 /// Panics in handling a message that a session outlives.
 const PANICS_MAX: u32 = 1;
@@ -47,7 +47,7 @@ impl<S> Guard<S> {
         match in_hand {
             Some(text) if self.panics <= PANICS_MAX => {
                 log::error!("a session panicked while it handled a message; it goes on");
-                (self.refuse)(Refusal::Panicked, &text).map(|reply| encode(Message::Text(reply.into())))
+                (self.refuse)(&text).map(|reply| encode(Message::Text(reply.into())))
             }
             Some(_) | None => {
                 log::error!("a session panicked and is closed; its calls go on");

@@ -1,8 +1,45 @@
 //! When a session pings, and when silence means that its peer is gone (RFC 6455 5.5.2). Pure: time is an argument.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::clock::Instant;
+
+/// When the peer was heard last.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    at: Cell<Instant>,
+    is_held_back: Cell<bool>,
+}
+
+impl Hearing {
+    /// Heard when it connected.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { at: Cell::new(now), is_held_back: Cell::new(false) }
+    }
+
+    /// Bytes came.
+    pub(super) fn heard(&self, now: Instant) {
+        self.at.set(now);
+    }
+
+    /// Nothing is read until there is a place for what was read last: the peer's silence is ours.
+    pub(super) fn hold_back(&self) {
+        self.is_held_back.set(true);
+    }
+
+    /// Reading goes on.
+    pub(super) fn let_go(&self, now: Instant) {
+        if self.is_held_back.replace(false) {
+            self.at.set(now);
+        }
+    }
+
+    /// When the peer was heard last, as far as anybody listened.
+    pub(super) fn at(&self, now: Instant) -> Instant {
+        if self.is_held_back.get() { now } else { self.at.get() }
+    }
+}
 
 /// The pings of one session.
 #[derive(Debug)]
@@ -72,6 +109,24 @@ mod tests {
         let early = start + WITHIN / 2;
         assert_eq!(heartbeat.beat(start - WITHIN, early), Beat::Wait(WITHIN / 2));
         assert_eq!(heartbeat.beat(start - WITHIN, start + WITHIN), Beat::Dead);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_counts_as_alive_and_then_has_its_time() {
+        let start = clock::now();
+        let mut heartbeat = Heartbeat::new(EVERY, WITHIN);
+        let hearing = Hearing::new(start - WITHIN);
+        hearing.hold_back();
+        heartbeat.beat(hearing.at(start), start);
+        let late = start + WITHIN;
+        assert_eq!(heartbeat.beat(hearing.at(late), late), Beat::Wait(EVERY - WITHIN));
+        let next = start + EVERY;
+        assert_eq!(heartbeat.beat(hearing.at(next), next), Beat::Ping(WITHIN));
+        hearing.let_go(next + WITHIN / 2);
+        let late = next + WITHIN;
+        assert_eq!(heartbeat.beat(hearing.at(late), late), Beat::Wait(EVERY - WITHIN));
+        assert_eq!(heartbeat.beat(hearing.at(next + EVERY), next + EVERY), Beat::Ping(WITHIN));
+        assert_eq!(heartbeat.beat(hearing.at(next + EVERY + WITHIN), next + EVERY + WITHIN), Beat::Dead);
     }
 
     #[test]

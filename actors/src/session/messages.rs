@@ -7,8 +7,8 @@ use actix_http::ws::CloseCode;
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// Messages that may wait between the socket and whoever handles them; the next one is refused.
-pub const INBOUND_MAX: usize = 64;
+pub use super::inbound::Inbound;
+
 /// Messages that may wait to be written; the sender of the next one waits.
 pub const OUTBOUND_MAX: usize = 64;
 /// Bytes that may wait to be written. A larger message waits until it is alone.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub pong_within: Duration,
     /// What binary messages get.
     pub binary: Binary,
-    /// Answers a message that is not handed on.
+    /// Answers a message whose handling panicked.
     pub refuse: Refuse,
 }
 
@@ -51,22 +51,13 @@ pub enum Binary {
     Echoed,
 }
 
-/// Makes the answer to a message that the session cannot hand on; none where the message wants no answer.
-pub type Refuse = fn(Refusal, &str) -> Option<String>;
-
-/// Why a message was not handed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// [`INBOUND_MAX`] messages wait already.
-    Full,
-    /// The session panicked while it held the message.
-    Panicked,
-}
+/// Makes the answer to a message that the session held when it panicked; none where the message wants no answer.
+pub type Refuse = fn(&str) -> Option<String>;
 
 /// The other end of a session. Dropping it closes the socket.
 pub struct Link {
     /// What the client says, in order; ends when the socket is gone.
-    pub inbound: mpsc::Receiver<ByteString>,
+    pub inbound: Inbound,
     /// Where answers go.
     pub outbox: Outbox,
     /// How it ended. An error means that it ended without a word, as 1006 does.

@@ -1,7 +1,7 @@
 //! The client's bytes on their way in: one frame is taken out before more is read, so a connection never holds more than one
-//! message and one chunk, and what broke (a rule, or the socket) is never in doubt.
+//! message and one chunk, and what broke (a rule, or the socket) is never in doubt. A message waits here until there is a place
+//! for it, and meanwhile nothing is read.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,13 +9,16 @@ use std::task::{Context, Poll, ready};
 use actix_http::ws::Codec;
 use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use futures_util::Stream;
 use tokio::task::coop;
 use tokio_util::codec::Decoder;
 
 use super::frames::{Assembly, Broken, Received};
+use super::heartbeat::Hearing;
+use super::inbound::{Gate, Place};
 use super::messages::Settings;
-use crate::clock::{self, Instant};
+use crate::clock;
 
 /// How much of a frame that was refused for its size is still read, and thrown away: a socket that is closed while bytes wait
 /// unread is reset, and the peer never sees why.
@@ -29,26 +32,37 @@ pub(super) struct Incoming<S> {
     codec: Codec,
     assembly: Assembly,
     buffer: BytesMut,
-    heard_at: Rc<Cell<Instant>>,
+    gate: Gate,
+    /// A message that has no place yet.
+    held_back: Option<ByteString>,
+    hearing: Rc<Hearing>,
     /// Set once a rule was broken: bytes are read and thrown away, up to this many more.
     discard: Option<usize>,
 }
 
+/// What a peer sent; a text with its place in the queue, unless nobody is there to handle it.
+pub(super) type Arrived = (Received, Option<Place>);
+
 impl<S> Incoming<S> {
-    /// Reads `source`, and notes in `heard_at` when bytes came.
-    pub(super) fn new(source: S, settings: &Settings, heard_at: Rc<Cell<Instant>>) -> Self {
+    /// Reads `source` as far as `gate` has places, and notes in `hearing` when bytes came.
+    pub(super) fn new(source: S, settings: &Settings, gate: Gate, hearing: Rc<Hearing>) -> Self {
         let bytes_max = settings.message_bytes_max;
         Self {
             source,
             codec: Codec::new().max_size(bytes_max),
             assembly: Assembly::new(bytes_max, settings.binary),
             buffer: BytesMut::new(),
-            heard_at,
+            gate,
+            held_back: None,
+            hearing,
             discard: None,
         }
     }
 
     fn next_message(&mut self) -> Result<Option<Received>, Broken> {
+        if let Some(text) = self.held_back.take() {
+            return Ok(Some(Received::Text(text)));
+        }
         loop {
             self.assembly.look_ahead(&self.buffer)?;
             let Some(frame) = self.codec.decode(&mut self.buffer)? else { return Ok(None) };
@@ -62,9 +76,21 @@ impl<S> Incoming<S> {
         }
     }
 
+    /// Waits until a message can be handed on.
+    fn poll_arrived(&mut self, received: Received, task: &mut Context<'_>) -> Poll<Arrived> {
+        let Received::Text(text) = received else { return Poll::Ready((received, None)) };
+        let Poll::Ready(place) = self.gate.poll_place(text.len(), task) else {
+            self.held_back = Some(text);
+            self.hearing.hold_back();
+            return Poll::Pending;
+        };
+        self.hearing.let_go(clock::now());
+        Poll::Ready((Received::Text(text), place))
+    }
+
     /// Takes a chunk in; false when the peer has sent more into the void than it may.
     fn fill(&mut self, chunk: &Bytes) -> bool {
-        self.heard_at.set(clock::now());
+        self.hearing.heard(clock::now());
         match &mut self.discard {
             None => self.buffer.extend_from_slice(chunk),
             Some(left) if *left < chunk.len() => return false,
@@ -78,7 +104,7 @@ impl<S> Stream for Incoming<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    type Item = Result<Received, Broken>;
+    type Item = Result<Arrived, Broken>;
 
     /// The next message, or the one rule that was broken; the end when the socket is gone.
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -89,9 +115,10 @@ where
             if this.discard.is_none() {
                 match this.next_message() {
                     Ok(Some(received)) => {
+                        let arrived = ready!(this.poll_arrived(received, task));
                         budget.made_progress();
                         spend(BUDGET_PER_MESSAGE - 1, task);
-                        return Poll::Ready(Some(Ok(received)));
+                        return Poll::Ready(Some(Ok(arrived)));
                     }
                     Ok(None) => {}
                     Err(broken) => {

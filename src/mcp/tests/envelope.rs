@@ -36,6 +36,21 @@ proptest! {
 }
 
 #[test]
+fn a_refused_id_hears_the_limit_that_it_broke() {
+    let cases = [
+        (json!("i".repeat(5000)).to_string(), "an id is at most 1024 bytes long"),
+        ("9223372036854775808".to_owned(), "an integer id fits into 64 bits with a sign"),
+        ("1.5".to_owned(), "an id is text or an integer"),
+        ("[]".to_owned(), "an id is text or an integer"),
+    ];
+    for (id, message) in cases {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+        let Reading::Refused(fault) = read(&request) else { panic!("{id} was taken") };
+        assert_eq!(fault.error.message, message, "{id}");
+    }
+}
+
+#[test]
 fn nesting_is_counted_outside_of_text_only() {
     let brackets = "[".repeat(500);
     let call =

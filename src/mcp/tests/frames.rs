@@ -154,6 +154,11 @@ async fn the_echo_gives_back_what_it_gets() {
     }
 }
 
+/// A whole text message, masked.
+pub(super) fn text_frame(text: &str) -> Vec<u8> {
+    frame(TEXT, text.as_bytes())
+}
+
 /// The memory of this process that is really there.
 pub(super) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -95,6 +95,11 @@ async fn every_error_has_its_code_and_its_id() {
             -32602,
             json!(11),
         ),
+        (
+            r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"chat","arguments":{"a":1,"a":2}}}"#,
+            -32602,
+            json!(17),
+        ),
         (r#"{"jsonrpc":"2.0","id":"12","method":"tools/call"}"#, -32602, json!("12")),
         (
             r#"{"jsonrpc":"2.0","id":13,"method":"tools/call","params":{"name":"no such tool"}}"#,
@@ -159,15 +164,24 @@ async fn a_doubled_id_is_refused_while_the_first_runs() {
     assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
     let second = ask(&mut ws, listen()).await.unwrap();
     assert_eq!((&second["error"]["code"], &second["id"]), (&json!(-32600), &json!("sub")));
-    // A cancelled request gets no answer, and its id is free.
+    // A cancelled request gets no answer, and its id is free once its handler has ended.
     tell(
         &mut ws,
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "sub" } }),
     )
     .await
     .unwrap();
-    let again = ask(&mut ws, listen()).await.unwrap();
-    assert_eq!(again["method"], "notifications/subscriptions/acknowledged");
+    for _ in 0..100 {
+        let again = ask(&mut ws, listen()).await.unwrap();
+        if again["method"] == "notifications/subscriptions/acknowledged" {
+            let told = &again["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+            assert_eq!(told, "sub", "the client's own id");
+            return;
+        }
+        assert_eq!((&again["error"]["code"], &again["id"]), (&json!(-32600), &json!("sub")));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the id was never free again");
 }
 
 #[actix_web::test]
@@ -211,5 +225,6 @@ async fn a_leaving_server_ends_subscriptions_and_closes_with_1001() {
     assert_eq!(idle.close_code().await.unwrap(), 1001);
     let end = next(&mut listening).await.unwrap();
     assert_eq!((&end["id"], &end["result"]["resultType"]), (&json!(1), &json!("complete")));
+    assert_eq!(end["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 1);
     assert_eq!(listening.close_code().await.unwrap(), 1001);
 }

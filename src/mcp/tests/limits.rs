@@ -48,6 +48,62 @@ async fn requests_beyond_the_rate_are_refused_and_the_socket_lives() {
 }
 
 #[actix_web::test]
+async fn what_surrounds_fifty_calls_costs_none_of_them() {
+    let server = Server::start().await.unwrap();
+    let mut ws = server.initialized().await.unwrap();
+    ask(&mut ws, json!({ "jsonrpc": "2.0", "id": "list", "method": "tools/list" })).await.unwrap();
+    ask(&mut ws, ping(json!("ping"))).await.unwrap();
+    for _ in 0..60 {
+        tell(&mut ws, json!({ "jsonrpc": "2.0", "method": "notifications/roots/list_changed" }))
+            .await
+            .unwrap();
+    }
+    let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "x" } });
+    for id in 0..50 {
+        tell(&mut ws, call(id)).await.unwrap();
+    }
+    for _ in 0..50 {
+        let answer = next(&mut ws).await.unwrap();
+        assert_eq!(answer["error"]["data"], json!({ "kind": "unknown_tool" }), "{answer}");
+    }
+    assert!(ask(&mut ws, ping(json!("after"))).await.unwrap().get("result").is_some());
+}
+
+#[actix_web::test]
+async fn a_burst_loses_no_cancel() {
+    const MANY: usize = 100;
+    let limits = Limits { requests_burst: 1000, requests_in_flight_max: MANY, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut ws = server.connect().await.unwrap();
+    ask(&mut ws, modern(json!("hello"), "server/discover", json!({}))).await.unwrap();
+    // While this one is parsed, nobody takes what comes behind it.
+    let large = json!({ "name": "x", "arguments": { "prompt": "p".repeat(6 << 20) } });
+    tell(&mut ws, modern(json!("large"), "tools/call", large)).await.unwrap();
+    for round in 0..2 {
+        let name = |number: usize| json!(format!("{round}/{number}"));
+        let listens = (0..MANY).map(|number| {
+            modern(name(number), "subscriptions/listen", json!({ "notifications": {} })).to_string()
+        });
+        let cancels = (0..MANY).map(|number| {
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
+                "params": { "requestId": name(number) } })
+            .to_string()
+        });
+        let burst = listens.chain(cancels).flat_map(|text| frames::text_frame(&text)).collect::<Vec<_>>();
+        ws.send_raw(&burst).await.unwrap();
+    }
+    // Nothing of the second round was refused: every request of the first one was cancelled.
+    tell(&mut ws, modern(json!("last"), "server/discover", json!({}))).await.unwrap();
+    loop {
+        let heard = next(&mut ws).await.unwrap();
+        assert!(heard["id"] == "large" || heard.get("error").is_none(), "{heard}");
+        if heard["id"] == "last" {
+            break;
+        }
+    }
+}
+
+#[actix_web::test]
 async fn unanswered_requests_are_bounded() {
     let limits = Limits { requests_in_flight_max: 3, ..Limits::default() };
     let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
@@ -86,6 +142,47 @@ async fn a_client_is_pinged_and_dropped_when_it_does_not_answer() {
     let mut rude = server.initialized().await.unwrap();
     assert_eq!(rude.close_code().await.unwrap(), 1008);
     assert!(rude.is_closed_within(Duration::from_secs(2)).await);
+}
+
+/// The most memory that this process has had since `forget_peak`.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+#[actix_web::test]
+async fn millions_of_small_values_are_refused_before_they_cost_memory() {
+    let server = Setup { alone: true, ..Setup::default() }.start().await.unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(server.initialized().await.unwrap());
+    }
+    let zeros = format!("{{\"list\":[0{}]}}", ",0".repeat(3_900_000));
+    let keys = (0..480_000).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
+    for arguments in [zeros, format!("{{{keys}}}")] {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":"big","method":"tools/call","params":{{"name":"chat","arguments":{arguments}}}}}"#
+        );
+        let call = frames::text_frame(&call);
+        forget_peak();
+        let before = frames::resident_bytes();
+        for ws in &mut sockets {
+            ws.send_raw(&call).await.unwrap();
+        }
+        for ws in &mut sockets {
+            let answer = next(ws).await.unwrap();
+            assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("big"), &json!(-32600)));
+            assert_eq!(answer["error"]["data"], json!({ "kind": "too_large" }));
+        }
+        let grown = peak_bytes().saturating_sub(before);
+        // Eight messages of eight megabytes on their way in, and nothing on top of them.
+        assert!(grown < 8 * 3 * 8 * 1024 * 1024, "{grown} bytes");
+    }
 }
 
 /// Asks without end and never reads; ends with the error of the first question that the server did not take.
