@@ -183,15 +183,20 @@ async fn a_postgres_that_stops_is_said_and_waited_for() {
         (&health["status"], &health["components"]["storage"]["status"]),
         (&json!("down"), &json!("down"))
     );
-    assert_eq!(other.reply(running).await.kind(), "storage_unavailable", "what is not durable is not sent");
     assert!(client.fence().await < Duration::from_secs(1));
     assert_eq!(world.kimi.journal().len(), 2, "what is not in the journal is not sent");
     let output = world.server.output();
     let complaints =
         output.lines().filter(|line| line.contains("the journal could not be")).collect::<Vec<_>>();
-    assert!(complaints.len() >= 3 && complaints.iter().all(|line| line.contains(" call=")), "{complaints:?}");
+    assert!(complaints.len() >= 2 && complaints.iter().all(|line| line.contains(" call=")), "{complaints:?}");
     postgres.order("resume_postgres");
     world.server.until_ready(200).await;
+    let paid = other.reply(running).await;
+    assert!(
+        paid.text().contains("in the middle"),
+        "an answer that is paid for waits for the database: {}",
+        paid.0
+    );
     assert_eq!(client.call("chat", thread).await.receipt()["turns"]["used"], 2);
     assert_eq!(world.server.health().await["components"]["storage"]["status"], "ok");
     client.until_at_rest().await;
