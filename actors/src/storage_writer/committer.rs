@@ -110,12 +110,14 @@ impl Setup {
         let done = link.run(Job::Write(Arc::new(records))).await;
         assert_eq!(done.outcomes.len(), rows, "each record has an outcome");
         self.publish(&done, clock::now() - started, waiting);
+        // Who hears that the database is away finds the board saying so.
+        let well = self.report(&done);
         for (caller, outcome) in callers.into_iter().zip(done.outcomes.iter().cloned()) {
             // Nobody need listen.
             drop(caller.send(outcome));
         }
         waiting.settle();
-        self.report(&done)
+        well
     }
 
     async fn ping(&self, link: &mut Link, thoroughly: bool) -> bool {
