@@ -10,7 +10,7 @@ use exai_upstream::Make;
 
 use crate::support::{Rig, begin, outcome, prompt, provider_at, rig, rig_with};
 
-const SILENCE: Duration = Duration::from_millis(150);
+const SILENCE: Duration = Duration::from_millis(1500);
 
 fn impatient(make: Make) -> Rig {
     rig_with(make, make.to_string(), Timeouts { first_byte: SILENCE, idle: SILENCE })
