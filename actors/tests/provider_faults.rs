@@ -94,7 +94,7 @@ fn supervised() -> Supervised {
 
 impl Supervised {
     async fn ticket(&self) -> Result<Ticket, exai_actors::error::CallError> {
-        mail::ask(&self.supervisor, TakeTicket { model: "kimi-k2.6".into() }, SOON).await.unwrap()
+        mail::ask(&self.supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON).await.unwrap()
     }
 
     async fn begin(&self, script: &str) -> Running {
@@ -111,7 +111,7 @@ async fn a_provider_outlives_its_supervisors_panic() {
     let running = rig.begin("tokens=40+pace=10").await;
     let before = rig.ticket().await.unwrap().provider;
     faults::arm(Point::ProviderSupervisor, 1);
-    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into() }, SOON).await;
+    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
     assert_eq!(poisoned.err(), Some(MailError::Closed));
     let after = rig.ticket().await.unwrap().provider;
     assert!(before.connected() && before == after);

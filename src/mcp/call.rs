@@ -65,7 +65,7 @@ impl Handler {
 
     fn caller(&self, meta: &RequestMetaObject) -> Result<Caller, CallError> {
         let idempotency_key = meta.get(KEY_KEY).map(read_key).transpose()?;
-        Ok(Caller { principal: self.principal.clone(), session: self.session, idempotency_key })
+        Ok(Caller { idempotency_key, ..Caller::new(self.principal.clone(), self.session) })
     }
 
     /// Stays with a running call until it is answered or its client has had enough. Where the call is its `owner`'s, a cancel ends

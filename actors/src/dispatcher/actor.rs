@@ -14,7 +14,7 @@ use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
 use super::ending::Lost;
 use super::journal::Journal;
-use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, Load, Phase, Progress};
+use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, GetPartial, Load, Phase, Progress};
 use super::roster::{Live, Roster};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
@@ -168,6 +168,14 @@ impl Handler<Attach> for Dispatcher {
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
         self.roster.of_call(&attach.principal, attach.call).map(|live| live.attached())
+    }
+}
+
+impl Handler<GetPartial> for Dispatcher {
+    type Result = ResponseFuture<Option<String>>;
+
+    fn handle(&mut self, _: GetPartial, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(std::future::ready(None))
     }
 }
 

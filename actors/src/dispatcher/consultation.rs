@@ -171,7 +171,7 @@ impl Consultation {
 
     async fn take_ticket(&self, plan: &Plan) -> Result<Ticket, CallError> {
         let supervisor = &self.desk.link(&plan.model.provider)?.supervisor;
-        let wanted = TakeTicket { model: plan.model.id.clone() };
+        let wanted = TakeTicket { model: plan.model.id.clone(), attempt: 1 };
         mail::ask(supervisor, wanted, ASK_WITHIN).await.map_err(restarting)?
     }
 

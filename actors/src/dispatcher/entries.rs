@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::consultation::{Completed, Request};
 use super::plan::Plan;
-use crate::clock;
+use crate::clock::{self, UtcMillis};
 use crate::ids::CallId;
 use crate::models::tokens::estimate;
 use crate::models::{Model, Usage, cost};
@@ -15,11 +15,14 @@ use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt, NewCall, NewE
 
 /// The number of a call's first upstream request.
 const FIRST_ATTEMPT: i32 = 1;
+/// How long a replica answers for its open calls without saying so again, in milliseconds.
+const LEASE_MS: i64 = 30_000;
 /// Characters of the first question that become a conversation's title.
 const TITLE_CHARS: usize = 80;
 
 pub(super) fn new_call(request: &Request, plan: &Plan, replica: &str) -> NewCall {
     let Request { call, caller, question, request_hash, .. } = request;
+    let now = clock::utc_now();
     NewCall {
         id: *call,
         principal: caller.principal.clone(),
@@ -29,7 +32,10 @@ pub(super) fn new_call(request: &Request, plan: &Plan, replica: &str) -> NewCall
         request_hash: request_hash.clone(),
         idempotency_key: caller.idempotency_key.clone(),
         replica: replica.to_owned(),
-        accepted_at: clock::utc_now(),
+        lease_until: UtcMillis(now.0 + LEASE_MS),
+        retry_unknown: caller.retry_unknown,
+        on_its_way: caller.on_its_way.clone(),
+        accepted_at: now,
     }
 }
 

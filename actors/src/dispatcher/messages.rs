@@ -41,6 +41,17 @@ pub struct Caller {
     pub session: SessionId,
     /// The caller's own name for the call.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether a call of this key whose outcome nobody knows shall be sent, and billed, again.
+    pub retry_unknown: bool,
+    /// Calls whose answers are on their way to this very connection: asking the same once more is not asking for those.
+    pub on_its_way: Vec<CallId>,
+}
+
+impl Caller {
+    /// One that asks without any terms of its own.
+    pub fn new(principal: Principal, session: SessionId) -> Self {
+        Self { principal, session, idempotency_key: None, retry_unknown: false, on_its_way: Vec::new() }
+    }
 }
 
 /// One question to one model.
@@ -160,6 +171,16 @@ pub struct Cancel {
 #[derive(Message)]
 #[rtype(result = "Option<Attached>")]
 pub struct Attach {
+    /// Whose call.
+    pub principal: Principal,
+    /// Which call.
+    pub call: CallId,
+}
+
+/// Asks for the text that a running call of this principal has so far; none where nothing came yet.
+#[derive(Message)]
+#[rtype(result = "Option<String>")]
+pub struct GetPartial {
     /// Whose call.
     pub principal: Principal,
     /// Which call.

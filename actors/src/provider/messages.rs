@@ -153,6 +153,8 @@ pub enum FailureClass {
     Connect,
     /// The connection died before a byte of the answer.
     Reset,
+    /// A reused connection of the pool had died before a byte came; nobody has seen the request, as far as can be known.
+    Stale,
     /// No first byte, or no further byte, in time.
     Timeout,
     /// The stream broke off, or had no terminal event.

@@ -13,6 +13,7 @@ impl FailureClass {
         match self {
             Self::Connect => "connect",
             Self::Reset => "reset",
+            Self::Stale => "stale_connection",
             Self::Timeout => "timeout",
             Self::BrokenStream => "broken_stream",
             Self::Garbage => "garbage",
@@ -34,7 +35,7 @@ impl FailureClass {
     /// The kind that callers match on.
     fn kind(self) -> ErrorKind {
         match self {
-            Self::Connect | Self::Reset | Self::BrokenStream | Self::Garbage | Self::Server => {
+            Self::Connect | Self::Reset | Self::Stale | Self::BrokenStream | Self::Garbage | Self::Server => {
                 ErrorKind::UpstreamError
             }
             Self::Timeout => ErrorKind::UpstreamTimeout,
@@ -77,7 +78,7 @@ impl UpstreamFailure {
             FailureClass::Connect => format!(
                 "no connection to {provider} ({host}): ask again in a moment, and check base_url and the network if it stays so"
             ),
-            FailureClass::Reset => format!(
+            FailureClass::Reset | FailureClass::Stale => format!(
                 "{provider} closed the connection before it answered: ask again, knowing that it may have run and billed the request"
             ),
             FailureClass::Timeout => {

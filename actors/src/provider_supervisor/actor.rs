@@ -5,13 +5,13 @@ use std::sync::Arc;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Supervised};
 use tokio_util::task::TaskTracker;
 
-use super::messages::{BreakerState, GetStanding, Standing, TakeTicket, Ticket};
+use super::messages::{BreakerState, FirstFree, GetStanding, Standing, TakeTicket, Ticket};
 use super::standing::{self, Leave};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
 use crate::health::{HealthBoard, Status};
-use crate::ids::ProviderName;
+use crate::ids::{ModelId, ProviderName};
 use crate::mail;
 use crate::provider::dialect::Dialect;
 use crate::provider::endpoint::{Endpoint, EndpointError, Key};
@@ -191,6 +191,17 @@ impl Handler<GetStanding> for ProviderSupervisor {
             restarts: self.standing.restarts(),
             in_flight: self.born.tasks.len(),
         })
+    }
+}
+
+impl Handler<FirstFree> for ProviderSupervisor {
+    type Result = Option<ModelId>;
+
+    fn handle(&mut self, ask: FirstFree, _: &mut Context<Self>) -> Self::Result {
+        match self.standing.leave(clock::now()) {
+            Leave::Granted | Leave::AfterStart => ask.models.into_iter().next(),
+            Leave::Refused(_) => None,
+        }
     }
 }
 

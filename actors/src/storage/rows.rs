@@ -38,6 +38,8 @@ pub enum AttemptState {
     Failed,
     /// Cancelled.
     Cancelled,
+    /// Sent, and nobody knows what became of it.
+    Unknown,
 }
 
 /// A call on its way into the journal.
@@ -59,6 +61,12 @@ pub struct NewCall {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The replica that owns it.
     pub replica: String,
+    /// Until when that replica answers for it without saying so again.
+    pub lease_until: UtcMillis,
+    /// Whether it takes over the key of a call of the same request whose outcome nobody knows.
+    pub retry_unknown: bool,
+    /// Undelivered answers to the same request that do not count as answers to this call.
+    pub on_its_way: Vec<CallId>,
     /// When it was accepted.
     pub accepted_at: UtcMillis,
 }
@@ -214,6 +222,8 @@ pub struct StoredCall {
     pub id: CallId,
     /// How it stands.
     pub state: CallState,
+    /// The replica that owns it.
+    pub replica: String,
     /// Which tool.
     pub tool: ToolName,
     /// SHA-256 of the canonical request, lowercase hex.

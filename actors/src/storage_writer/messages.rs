@@ -28,6 +28,13 @@ pub enum Record {
     AttemptOpened(NewAttempt),
     /// An upstream request ended and the call goes on: with another attempt, or with another wait.
     AttemptEnded(EndedAttempt),
+    /// The answer of a call has begun to arrive.
+    CallStreaming {
+        /// The call.
+        call: CallId,
+        /// Since when.
+        at: UtcMillis,
+    },
     /// A call ended.
     CallEnded(Box<EndedCall>),
     /// The outcome of a call reached its caller.
@@ -50,6 +57,8 @@ pub enum Written {
     Done,
     /// The principal has already used this idempotency key; nothing was written.
     DuplicateKey,
+    /// The principal has an answer to this very request that was never delivered; nothing was written.
+    Undelivered(CallId),
 }
 
 /// A write that did not happen.
@@ -116,6 +125,7 @@ impl Record {
             Self::CallOpened(..) => "call_opened",
             Self::AttemptOpened(_) => "attempt_opened",
             Self::AttemptEnded(_) => "attempt_ended",
+            Self::CallStreaming { .. } => "call_streaming",
             Self::CallEnded(_) => "call_ended",
             Self::CallDelivered { .. } => "call_delivered",
             Self::SessionOpened(_) => "session_opened",
@@ -133,7 +143,9 @@ impl Record {
                 let conversation = ended.exchange.as_ref().map(|exchange| exchange.conversation);
                 [Some(Subject::Call(ended.id)), conversation.map(Subject::Conversation)]
             }
-            Self::CallDelivered { call, .. } => [Some(Subject::Call(*call)), None],
+            Self::CallStreaming { call, .. } | Self::CallDelivered { call, .. } => {
+                [Some(Subject::Call(*call)), None]
+            }
             Self::SessionOpened(session) => [Some(Subject::Session(session.id)), None],
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
         }
@@ -157,6 +169,7 @@ impl Record {
             Self::CallOpened(..)
             | Self::AttemptOpened(_)
             | Self::AttemptEnded(_)
+            | Self::CallStreaming { .. }
             | Self::CallDelivered { .. }
             | Self::SessionOpened(_)
             | Self::SessionEnded(_) => 0,

@@ -119,7 +119,7 @@ impl Core {
 
     pub(crate) async fn consult(&self, question: Question, key: Option<&str>) -> Result<Attached, CallError> {
         let idempotency_key = key.map(Into::into);
-        let caller = Caller { principal: principal(), session: self.session, idempotency_key };
+        let caller = Caller { idempotency_key, ..Caller::new(principal(), self.session) };
         mail::ask(&self.dispatcher, Consult::new(caller, question), SOON).await.expect("the dispatcher lives")
     }
 

@@ -18,8 +18,10 @@ async fn a_ticket_leads_to_an_answer() {
     let board = HealthBoard::default();
     let supervisor =
         provider_supervisor::start(&Arbiter::current(), &config, board.clone(), |_, _| {}).unwrap();
-    let ticket =
-        mail::ask(&supervisor, TakeTicket { model: "kimi-k2.6".into() }, SOON).await.unwrap().unwrap();
+    let ticket = mail::ask(&supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(ticket.breaker, BreakerState::Closed);
     let running = begin(&ticket.provider, prompt(&"kimi".into(), "kimi-k2.6+slow-headers=50"));
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -21,6 +21,9 @@ pub(crate) fn call(id: CallId, owner: &str, key: Option<&str>) -> NewCall {
         request_hash: "ab".repeat(32),
         idempotency_key: key.map(Into::into),
         replica: "r1".into(),
+        lease_until: UtcMillis(0),
+        retry_unknown: false,
+        on_its_way: Vec::new(),
         accepted_at: UtcMillis(1_000),
     }
 }

@@ -30,7 +30,7 @@ impl ServerHandler for Planted {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Handler { principal, session, .. } = self.handler.clone();
-        let caller = Caller { principal, session, idempotency_key: None };
+        let caller = Caller::new(principal, session);
         Ok(self.handler.follow(self.attached.clone(), &(&context).into(), Some(&caller)).await.into())
     }
 }

@@ -62,6 +62,7 @@ pub(crate) async fn thread(
 struct CallRow {
     id: String,
     state: String,
+    replica: String,
     tool: String,
     request_hash: String,
     result: Option<String>,
@@ -75,6 +76,7 @@ impl CallRow {
         Ok(StoredCall {
             id: self.id.parse().map_err(|_| StorageError::Row { column: "calls.id" })?,
             state: CallState::from_word(&self.state).ok_or(StorageError::Row { column: "calls.state" })?,
+            replica: self.replica,
             tool: ToolName::from(self.tool),
             request_hash: self.request_hash,
             result: self.result.map(Arc::from),

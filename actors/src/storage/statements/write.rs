@@ -40,6 +40,7 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record) -> Result<Writt
         Record::CallOpened(call, attempt) => call_opened(conn, call, attempt.as_ref()).await,
         Record::AttemptOpened(attempt) => attempt_opened(conn, attempt).await,
         Record::AttemptEnded(ended) => attempt_ended(conn, ended).await,
+        Record::CallStreaming { call, at } => call_streaming(conn, &call.to_string(), at.0).await,
         Record::CallEnded(ended) => call_ended(conn, ended).await,
         Record::CallDelivered { call, at } => call_delivered(conn, &call.to_string(), at.0).await,
         Record::SessionOpened(session) => session_opened(conn, session).await,
@@ -131,6 +132,15 @@ async fn attempt_ended(conn: &mut Conn<'_>, ended: &EndedAttempt) -> Result<Writ
         .execute(conn)
         .await?;
     if updated == 0 { Err(Refusal::Missing("attempt")) } else { Ok(Written::Done) }
+}
+
+async fn call_streaming(conn: &mut Conn<'_>, id: &str, at: i64) -> Result<Written, Refusal> {
+    let dispatched = calls::table.find(id).filter(calls::state.eq(CallState::Dispatched.as_str()));
+    diesel::update(dispatched)
+        .set((calls::state.eq("streaming"), calls::streaming_at.eq(at)))
+        .execute(conn)
+        .await?;
+    Ok(Written::Done)
 }
 
 async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, Refusal> {
