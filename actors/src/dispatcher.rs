@@ -6,6 +6,8 @@
 
 mod actor;
 pub mod admission;
+mod alternatives;
+mod attempt;
 mod consultation;
 mod desk;
 mod ending;
@@ -16,7 +18,10 @@ pub mod permits;
 mod plan;
 mod replay;
 mod request_hash;
+mod retry;
 mod roster;
+mod steps;
+mod stop;
 
 pub use actor::Dispatcher;
 pub use desk::{ProviderLink, Setup};

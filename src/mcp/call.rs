@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use exai_actors::clock;
-use exai_actors::dispatcher::messages::{Attached, Caller};
+use exai_actors::dispatcher::messages::{Attached, Caller, Progress};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::IdempotencyKey;
 use exai_actors::tools::Started;
@@ -13,6 +13,7 @@ use rmcp::model::{
 };
 use rmcp::service::{Peer, RequestContext, RoleServer};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answers;
@@ -72,23 +73,23 @@ impl Handler {
     /// the call; otherwise it ends the looking on alone.
     pub(super) async fn follow(
         &self,
-        attached: Attached,
+        mut attached: Attached,
         client: &Client,
         owner: Option<&Caller>,
     ) -> CallToolResult {
         let call = attached.call;
-        let mut answering = attached.clone();
+        let progress = attached.progress.clone();
         let answer = tokio::select! {
             biased;
-            answer = answering.answered() => answer,
+            answer = attached.answered() => answer,
             () = client.cancelled.cancelled() => {
                 // A client that is gone did not cancel: the answer is paid for, and waits for whoever asks again.
                 if let Some(caller) = owner.filter(|_| !self.gone.is_cancelled()) {
-                    self.toolbox.cancel(caller, call);
+                    self.toolbox.cancel(caller, call, attached.follower);
                 }
                 return answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call));
             }
-            never = client.tell(attached) => match never {},
+            never = client.tell(progress) => match never {},
         };
         match &*answer {
             Ok(finished) => answers::answered(finished.clone().into()),
@@ -100,9 +101,8 @@ impl Handler {
 impl Client {
     /// Tells how the call is going for as long as it is polled. It runs beside the wait for the answer, so that a client that does
     /// not read its progress can still cancel.
-    async fn tell(&self, attached: Attached) -> Infallible {
+    async fn tell(&self, mut progress: watch::Receiver<Progress>) -> Infallible {
         let Some(token) = &self.token else { return pending().await };
-        let mut progress = attached.progress;
         let mut pace = Pace::default();
         let mut can_change = true;
         loop {

@@ -14,12 +14,16 @@ use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
 use super::ending::Lost;
 use super::journal::Journal;
-use super::messages::{Attach, Attached, Cancel, Consult, Drain, GetLoad, GetPartial, Load, Phase, Progress};
-use super::roster::{Live, Roster};
+use super::messages::{
+    Attach, Attached, Cancel, Consult, Drain, Follower, GetLoad, GetPartial, Load, Phase, Progress,
+};
+use super::roster::{Answering, Live, Roster};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
+use crate::mail;
+use crate::provider::messages::GetPartial as UpstreamPartial;
 use crate::supervised::{self, Death, Intensity, Start};
 
 /// Messages that may wait for the dispatcher.
@@ -28,6 +32,8 @@ const MAILBOX: usize = 4096;
 const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from_secs(60) };
 /// How long calls that are ended at the end of a drain may take to write that down.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a provider may take to say what a call has so far.
+const PARTIAL_WITHIN: Duration = Duration::from_secs(2);
 /// What a client is told to wait while the server restarts.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What the prompts of all calls that run or wait may take together.
@@ -78,12 +84,18 @@ impl Dispatcher {
             && let Some(live) = self.roster.of_key(&caller.principal, key)
         {
             return if live.request_hash == request_hash {
-                Ok(live.attached())
+                Ok(live.attached(true))
             } else {
                 // Nobody hears of a call that is not in the journal yet.
                 let told = live.progress.borrow().phase > Phase::Received;
                 Err(if told { key_conflict().of_call(live.call) } else { key_conflict() })
             };
+        }
+        // A paid answer that nobody waits for goes to whoever asks the same again.
+        if caller.idempotency_key.is_none()
+            && let Some(live) = self.roster.unfollowed(&caller.principal, &request_hash)
+        {
+            return Ok(live.attached(true));
         }
         let prompt_bytes = question.prompt.len();
         if let Some(refusal) = self.refusal(prompt_bytes) {
@@ -95,6 +107,7 @@ impl Dispatcher {
         let received = Progress { phase: Phase::Received, since: asked, tokens: 0 };
         let (progress, progress_seen) = watch::channel(received);
         let (answer, answer_seen) = watch::channel(None);
+        let answering = Answering::default();
         let entry = self.roster.enter(Live {
             call,
             principal: caller.principal.clone(),
@@ -104,6 +117,8 @@ impl Dispatcher {
             cancel: cancel.clone(),
             progress: progress_seen,
             answer: answer_seen,
+            follower: Follower::default(),
+            answering: Rc::clone(&answering),
         });
         let attached = entry.attached();
         let desk = Rc::clone(&self.desk);
@@ -111,7 +126,7 @@ impl Dispatcher {
         self.tasks.spawn_local(async move {
             let journal = Journal::new(Rc::clone(&desk), call);
             let lost = Lost { tool: request.question.tool.clone(), asked, journal: journal.clone() };
-            let consultation = Consultation::new(desk, request, progress, journal);
+            let consultation = Consultation::new(desk, request, progress, journal, answering);
             let ended = match tokio::task::spawn_local(consultation.run(cancel)).await {
                 Ok(ended) => ended,
                 Err(_) => lost.answer().await,
@@ -157,7 +172,11 @@ impl Handler<Cancel> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) {
-        if let Some(live) = self.roster.of_call(&cancel.principal, cancel.call) {
+        let Cancel { principal, call, follower } = cancel;
+        let Some(live) = self.roster.of_call(&principal, call) else { return };
+        let for_all = follower.is_none();
+        drop(follower);
+        if for_all || !live.is_followed() {
             live.cancel.cancel();
         }
     }
@@ -167,15 +186,21 @@ impl Handler<Attach> for Dispatcher {
     type Result = Option<Attached>;
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
-        self.roster.of_call(&attach.principal, attach.call).map(|live| live.attached())
+        self.roster.of_call(&attach.principal, attach.call).map(|live| live.attached(false))
     }
 }
 
 impl Handler<GetPartial> for Dispatcher {
     type Result = ResponseFuture<Option<String>>;
 
-    fn handle(&mut self, _: GetPartial, _: &mut Context<Self>) -> Self::Result {
-        Box::pin(std::future::ready(None))
+    fn handle(&mut self, ask: GetPartial, _: &mut Context<Self>) -> Self::Result {
+        let GetPartial { principal, call } = ask;
+        let live = self.roster.of_call(&principal, call);
+        let provider = live.and_then(|live| live.answering.borrow().clone());
+        Box::pin(async move {
+            let partial = mail::ask(&provider?, UpstreamPartial { call }, PARTIAL_WITHIN).await;
+            partial.ok().flatten().filter(|text| !text.is_empty())
+        })
     }
 }
 

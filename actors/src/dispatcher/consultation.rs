@@ -4,37 +4,34 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::draining;
+use super::alternatives::name_alternative;
+use super::attempt::{Attempt, Heard, Outcome};
 use super::desk::Desk;
 use super::ending::tell_end;
 use super::journal::Journal;
 use super::messages::{Answer, Caller, Phase, Progress, Question};
 use super::permits::{NoPermit, Permit, Requested, Waiting};
-use super::plan::Plan;
-use super::replay::replay;
+use super::plan::{ASK_WITHIN, Plan};
+use super::replay::{replay, replay_call};
+use super::retry;
+use super::roster::Answering;
+use super::stop::must_end;
 use crate::clock::{self, Instant};
 use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
 use crate::mail;
-use crate::provider::messages::{
-    Completion, Prompt, StartUpstreamCall, UpstreamFailure, UpstreamPhase, UpstreamProgress,
-};
-use crate::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket, Ticket};
+use crate::provider::messages::{Completion, UpstreamPhase, UpstreamProgress};
+use crate::provider_supervisor::messages::{BreakerState, TakeTicket, Ticket};
 use crate::storage_writer::messages::Written;
 
-/// How long an actor on our own thread may take to answer.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
-
-/// The answer of a call that a shutdown met while it waited.
+/// The answer of a call that a shutdown met before it was sent.
 const NOT_SENT: &str =
     "The server is shutting down, and this call was not sent to the model. Ask again in a few seconds.";
-/// The answer of a call that a shutdown met while the model was answering.
-const CUT_SHORT: &str =
-    "The server shut down before the model had answered. Asking again sends, and bills, the call anew.";
 
 /// One call, from its question to its answer.
 pub(super) struct Consultation {
@@ -42,6 +39,10 @@ pub(super) struct Consultation {
     request: Request,
     progress: watch::Sender<Progress>,
     journal: Journal,
+    answering: Answering,
+    deadline: Instant,
+    /// The request that is on its way. It is kept here, so that a call that must end still learns what it had.
+    attempt: Option<Attempt>,
 }
 
 /// What was asked, by whom and when.
@@ -54,10 +55,10 @@ pub(super) struct Request {
 }
 
 /// What asking gave.
-enum Outcome {
+enum Asked {
     /// A model answered; still to be committed.
     Completed(Box<Completed>),
-    /// The journal already had the answer to this key.
+    /// The journal already had the answer.
     Replayed(Box<Answer>),
 }
 
@@ -77,46 +78,51 @@ impl Consultation {
         request: Request,
         progress: watch::Sender<Progress>,
         journal: Journal,
+        answering: Answering,
     ) -> Self {
-        Self { desk, request, progress, journal }
+        let deadline = request.asked + desk.setup.deadline;
+        Self { desk, request, progress, journal, answering, deadline, attempt: None }
     }
 
     /// Runs the call to its one answer.
     pub(super) async fn run(mut self, cancel: CancellationToken) -> Answer {
         let desk = Rc::clone(&self.desk);
-        let deadline = self.request.asked + desk.setup.deadline;
-        let outcome = tokio::select! {
+        let deadline = self.deadline;
+        let asked = tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(cancelled()),
-            outcome = self.consult() => outcome,
-            () = desk.leaving.cancelled() => Err(draining(CUT_SHORT)),
-            () = tokio::time::sleep_until(deadline) => Err(self.out_of_time()),
+            end = must_end(&desk, &cancel, deadline) => Err(end),
+            asked = self.consult() => asked,
         };
-        let answer = match outcome {
-            Ok(Outcome::Replayed(answer)) => *answer,
-            Ok(Outcome::Completed(completed)) => {
+        let answer = match asked {
+            Ok(Asked::Replayed(answer)) => *answer,
+            Ok(Asked::Completed(completed)) => {
                 self.phase(Phase::Committing);
                 self.journal.commit_answer(&self.request, *completed).await
             }
-            Err(error) => Err(self.journal.commit_failure(error).await),
+            Err(error) => {
+                let error = self.stop_attempt(error).await;
+                Err(self.journal.commit_failure(error).await)
+            }
         };
         self.tell_end(&answer);
         answer
     }
 
-    async fn consult(&mut self) -> Result<Outcome, CallError> {
+    async fn consult(&mut self) -> Result<Asked, CallError> {
         let mut plan = Plan::make(&self.desk, &self.request).await?;
         let mut queued = Duration::ZERO;
         let requested = self.desk.permits.request(plan.scopes(&self.request.caller)).map_err(no_permit)?;
         let permit = match requested {
             Requested::Now(permit) => permit,
             Requested::Later(waiting) => {
-                self.refuse_before_waiting(&plan).await?;
+                // A call that would be refused anyway is not made to wait for it.
+                drop(self.take_ticket(&plan, 0).await?);
                 if self.desk.setup.queue_wait.is_zero() {
                     return Err(no_permit(NoPermit::TimedOut));
                 }
-                if self.open(&plan, false).await? == Written::DuplicateKey {
-                    return self.replay().await;
+                let written = self.journal.accept(&self.request, &plan).await?;
+                if let Some(replayed) = self.replayed(written).await {
+                    return Ok(replayed);
                 }
                 self.phase(Phase::Waiting);
                 let waited_since = clock::now();
@@ -128,25 +134,58 @@ impl Consultation {
             }
         };
         faults::point(Point::Consultation);
-        let ticket = self.take_ticket(&plan).await?;
-        if self.desk.draining.is_cancelled() {
-            return Err(draining(NOT_SENT));
+        self.ask_model(plan, permit, queued).await
+    }
+
+    /// The one retry loop: each request has a ticket and a row of its own before its first byte leaves.
+    async fn ask_model(&mut self, plan: Plan, permit: Permit, queued: Duration) -> Result<Asked, CallError> {
+        let mut ticket = self.take_ticket(&plan, 1).await?;
+        let mut made = 0;
+        loop {
+            if self.desk.draining.is_cancelled() {
+                return Err(draining(NOT_SENT));
+            }
+            let written = self.journal.dispatch(&self.request, &plan).await?;
+            if let Some(replayed) = self.replayed(written).await {
+                return Ok(replayed);
+            }
+            made += 1;
+            self.phase(Phase::Dispatched);
+            let breaker = ticket.breaker;
+            let failure = match self.attempt(ticket, &plan).await? {
+                Ok(completion) => {
+                    let completed = Completed { plan, completion, breaker, queued, _permit: permit };
+                    return Ok(Asked::Completed(Box::new(completed)));
+                }
+                Err(failure) => failure,
+            };
+            let time_left = self.deadline.saturating_duration_since(clock::now());
+            let wait = retry::wait_before_next(&failure, made, time_left, fastrand::f64());
+            let error = self.journal.attempt_failed(failure);
+            let Some(wait) = wait.filter(|_| !self.desk.draining.is_cancelled()) else { return Err(error) };
+            self.phase(Phase::Retrying);
+            // Its end is written now, for the wait may be long; the call stays open.
+            tokio::join!(self.journal.close_attempt(), tokio::time::sleep(wait));
+            ticket = match self.next_ticket(&plan, made + 1).await {
+                Some(ticket) => ticket,
+                None => return Err(error),
+            };
         }
-        if self.open(&plan, true).await? == Written::DuplicateKey {
-            return self.replay().await;
-        }
-        self.phase(Phase::Dispatched);
-        let breaker = ticket.breaker;
-        let completion = self.stream(ticket, plan.prompt(&self.request.question)).await?;
-        match completion {
-            Ok(completion) => Ok(Outcome::Completed(Box::new(Completed {
-                plan,
-                completion,
-                breaker,
-                queued,
-                _permit: permit,
-            }))),
-            Err(failure) => Err(self.journal.attempt_failed(&failure, &plan.model)),
+    }
+
+    /// A ticket for one more request; none when the provider shall be left alone instead. A rate gate is waited for.
+    async fn next_ticket(&self, plan: &Plan, attempt: u32) -> Option<Ticket> {
+        loop {
+            let refusal = match self.take_ticket(plan, attempt).await {
+                Ok(ticket) => return Some(ticket),
+                Err(refusal) => refusal,
+            };
+            let told = refusal.retry_after_ms.map(Duration::from_millis)?;
+            let wait = retry::staggered(told, fastrand::f64());
+            if refusal.kind != ErrorKind::RateLimited || clock::now() + wait >= self.deadline {
+                return None;
+            }
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -159,72 +198,61 @@ impl Consultation {
         }
     }
 
-    /// A call that would be refused anyway is not made to wait for it.
-    async fn refuse_before_waiting(&self, plan: &Plan) -> Result<(), CallError> {
+    async fn take_ticket(&self, plan: &Plan, attempt: u32) -> Result<Ticket, CallError> {
         let supervisor = &self.desk.link(&plan.model.provider)?.supervisor;
-        let standing = mail::ask(supervisor, GetStanding, ASK_WITHIN).await.map_err(restarting)?;
-        match standing.breaker {
-            BreakerState::Open => self.take_ticket(plan).await.map(drop),
-            BreakerState::Closed | BreakerState::HalfOpen => Ok(()),
+        let wanted = TakeTicket { model: plan.model.id.clone(), attempt };
+        match mail::ask(supervisor, wanted, ASK_WITHIN).await.map_err(restarting)? {
+            Ok(ticket) => Ok(ticket),
+            Err(refusal) => Err(name_alternative(&self.desk, &plan.model, refusal).await),
         }
     }
 
-    async fn take_ticket(&self, plan: &Plan) -> Result<Ticket, CallError> {
-        let supervisor = &self.desk.link(&plan.model.provider)?.supervisor;
-        let wanted = TakeTicket { model: plan.model.id.clone(), attempt: 1 };
-        mail::ask(supervisor, wanted, ASK_WITHIN).await.map_err(restarting)?
-    }
-
-    /// Nobody hears of the call before this commit.
-    async fn open(&mut self, plan: &Plan, dispatched: bool) -> Result<Written, CallError> {
-        self.journal.open(&self.request, plan, dispatched).await
-    }
-
-    async fn replay(&mut self) -> Result<Outcome, CallError> {
-        self.journal.forget();
+    /// The answer that the journal has already, if it was not this call that was written.
+    async fn replayed(&self, written: Written) -> Option<Asked> {
         let store = &self.desk.setup.store;
-        Ok(Outcome::Replayed(Box::new(replay(store, &self.request).await)))
-    }
-
-    async fn stream(
-        &self,
-        ticket: Ticket,
-        prompt: Prompt,
-    ) -> Result<Result<Completion, UpstreamFailure>, CallError> {
-        let (progress, mut watched) = watch::channel(UpstreamProgress::default());
-        let (done, mut outcome) = oneshot::channel();
-        let cancel = CancellationToken::new();
-        // Dropped with this future, whatever the reason: the upstream's socket closes.
-        let _close_upstream = cancel.clone().drop_guard();
-        let start = StartUpstreamCall { call: self.request.call, prompt, progress, cancel, done };
-        mail::tell(&ticket.provider, start).map_err(restarting)?;
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut outcome => return outcome.map_err(|_| lost()),
-                Ok(()) = watched.changed() => self.upstream_progress(*watched.borrow_and_update()),
-            }
-        }
-    }
-
-    fn upstream_progress(&self, upstream: UpstreamProgress) {
-        let phase = match upstream.phase {
-            UpstreamPhase::Waiting => Phase::Dispatched,
-            UpstreamPhase::Thinking => Phase::Thinking,
-            UpstreamPhase::Answering => Phase::Answering,
+        let answer = match written {
+            Written::Done => return None,
+            Written::DuplicateKey => replay(store, &self.request).await,
+            Written::Undelivered(call) => replay_call(store, &self.request.caller.principal, call).await,
         };
-        self.progress.send_replace(Progress { phase, since: self.request.asked, tokens: upstream.tokens });
+        Some(Asked::Replayed(Box::new(answer)))
+    }
+
+    /// Makes one upstream request, and tells its progress.
+    async fn attempt(&mut self, ticket: Ticket, plan: &Plan) -> Result<Outcome, CallError> {
+        let prompt = plan.prompt(&self.request.question);
+        let attempt = Attempt::start(ticket, self.request.call, prompt).map_err(restarting)?;
+        self.answering.replace(Some(attempt.provider()));
+        let attempt = self.attempt.insert(attempt);
+        let outcome = loop {
+            match attempt.hear().await {
+                Heard::Ended(outcome) => break outcome,
+                Heard::Progress(upstream) => {
+                    let progress = told(upstream, self.request.asked);
+                    self.progress.send_replace(progress);
+                    if attempt.streams_since_a_while() {
+                        self.journal.streaming();
+                    }
+                }
+            }
+        };
+        if let Some(attempt) = self.attempt.take() {
+            attempt.settle(outcome.as_ref());
+        }
+        outcome.ok_or_else(lost)
+    }
+
+    /// Ends the request that is on its way when its call must end.
+    async fn stop_attempt(&mut self, end: CallError) -> CallError {
+        let Some(attempt) = self.attempt.take() else { return end };
+        match attempt.stop().await {
+            Some(had) => self.journal.attempt_stopped(had, end),
+            None => end,
+        }
     }
 
     fn phase(&self, phase: Phase) {
         self.progress.send_modify(|progress| progress.phase = phase);
-    }
-
-    fn out_of_time(&self) -> CallError {
-        let seconds = self.desk.setup.deadline.as_secs();
-        let message =
-            format!("The call used up its {seconds} s. Ask for less at once, or raise `limits.deadline_s`.");
-        CallError::new(ErrorKind::DeadlineExceeded, message)
     }
 
     fn tell_end(&self, answer: &Answer) {
@@ -234,14 +262,19 @@ impl Consultation {
     }
 }
 
+fn told(upstream: UpstreamProgress, since: Instant) -> Progress {
+    let phase = match upstream.phase {
+        UpstreamPhase::Waiting => Phase::Dispatched,
+        UpstreamPhase::Thinking => Phase::Thinking,
+        UpstreamPhase::Answering => Phase::Answering,
+    };
+    Progress { phase, since, tokens: upstream.tokens }
+}
+
 /// The provider's actor died with the request in hand, or its task panicked.
 fn lost() -> CallError {
     let message = "The provider's connection failed on this call, by a defect of the server. Ask again.";
     CallError::new(ErrorKind::Internal, message)
-}
-
-fn cancelled() -> CallError {
-    CallError::new(ErrorKind::Cancelled, "The call was cancelled.")
 }
 
 fn restarting(_: mail::MailError) -> CallError {

@@ -13,8 +13,6 @@ use crate::provider::messages::Finish;
 use crate::receipt::Receipt;
 use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt, NewCall, NewExchange};
 
-/// The number of a call's first upstream request.
-const FIRST_ATTEMPT: i32 = 1;
 /// How long a replica answers for its open calls without saying so again, in milliseconds.
 const LEASE_MS: i64 = 30_000;
 /// Characters of the first question that become a conversation's title.
@@ -39,10 +37,10 @@ pub(super) fn new_call(request: &Request, plan: &Plan, replica: &str) -> NewCall
     }
 }
 
-pub(super) fn new_attempt(call: CallId, plan: &Plan, host: &str) -> NewAttempt {
+pub(super) fn new_attempt(call: CallId, n: i32, plan: &Plan, host: &str) -> NewAttempt {
     NewAttempt {
         call,
-        n: FIRST_ATTEMPT,
+        n,
         provider: plan.model.provider.clone(),
         model: plan.model.id.clone(),
         host: host.to_owned(),
@@ -52,15 +50,21 @@ pub(super) fn new_attempt(call: CallId, plan: &Plan, host: &str) -> NewAttempt {
 
 pub(super) fn ended(
     call: CallId,
+    n: i32,
     state: AttemptState,
     status: Option<u16>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
 ) -> EndedAttempt {
-    EndedAttempt { call, n: FIRST_ATTEMPT, state, status, usage, cost_usd, ended_at: clock::utc_now() }
+    EndedAttempt { call, n, state, status, usage, cost_usd, ended_at: clock::utc_now() }
 }
 
-pub(super) fn receipt(request: &Request, completed: &Completed, cost_usd: Option<f64>) -> Receipt {
+pub(super) fn receipt(
+    request: &Request,
+    completed: &Completed,
+    attempts: u32,
+    cost_usd: Option<f64>,
+) -> Receipt {
     let Completed { plan, completion, breaker, queued, .. } = completed;
     Receipt {
         call_id: request.call,
@@ -71,7 +75,7 @@ pub(super) fn receipt(request: &Request, completed: &Completed, cost_usd: Option
         provider: plan.model.provider.clone(),
         host: completion.served.host.clone(),
         key_fingerprint: completion.served.key_fingerprint.clone(),
-        attempts: 1,
+        attempts,
         breaker: *breaker,
         queue_ms: millis(*queued),
         first_token_ms: millis(completion.served.first_token),

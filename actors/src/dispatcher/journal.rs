@@ -13,18 +13,19 @@ use super::desk::Desk;
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
+use super::steps::Steps;
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::mail;
 use crate::metrics::messages::UpstreamEnded;
-use crate::models::{Model, Usage};
-use crate::provider::messages::{FailureClass, UpstreamFailure};
-use crate::storage::rows::{AttemptState, CallState, EndedAttempt, EndedCall, NewAttempt};
+use crate::models::Usage;
+use crate::provider::messages::UpstreamFailure;
+use crate::storage::rows::{AttemptState, CallState, EndedCall};
 use crate::storage_writer::messages::{Record, Write, WriteError, Written};
 use crate::storage_writer::write;
 
-/// How long an answer that is paid for waits for a database that is away.
+/// How long an answer that is paid for waits for a database that is away, where not even the spool takes it.
 const ANSWER_WAITS: Duration = Duration::from_secs(60);
 /// How long a failure waits for it: long enough for a writer that is being restarted.
 const FAILURE_WAITS: Duration = Duration::from_secs(2);
@@ -37,14 +38,6 @@ pub(super) struct Journal {
     desk: Rc<Desk>,
     call: CallId,
     steps: Rc<RefCell<Steps>>,
-}
-
-/// How far the call may be in the journal.
-#[derive(Default)]
-struct Steps {
-    opened: bool,
-    attempt: Option<NewAttempt>,
-    ended_attempt: Option<EndedAttempt>,
 }
 
 impl Journal {
@@ -60,71 +53,98 @@ impl Journal {
         self.call
     }
 
-    /// Writes the call, or the attempt of a call that had to wait, and waits until it is durable.
-    pub(super) async fn open(
-        &self,
-        request: &Request,
-        plan: &Plan,
-        dispatched: bool,
-    ) -> Result<Written, CallError> {
-        let attempt = match dispatched {
-            true => Some(new_attempt(self.call, plan, &self.desk.link(&plan.model.provider)?.host)),
-            false => None,
-        };
-        let accepted_before = self.steps.borrow().opened;
-        let record = match attempt.clone() {
-            Some(attempt) if accepted_before => Record::AttemptOpened(attempt),
-            attempt => Record::CallOpened(new_call(request, plan, &self.desk.setup.replica), attempt),
-        };
-        {
-            // Noted before it is known: a call that is cancelled meanwhile must close what may have been opened.
-            let mut steps = self.steps.borrow_mut();
-            steps.opened = true;
-            steps.attempt = attempt;
-        }
-        match write(&self.desk.setup.writer, record).await {
-            Ok(written) => Ok(written),
+    /// Writes down a call that has to wait, and waits until that is durable.
+    pub(super) async fn accept(&self, request: &Request, plan: &Plan) -> Result<Written, CallError> {
+        self.steps.borrow_mut().accepting();
+        self.opened(Record::CallOpened(new_call(request, plan, &self.desk.setup.replica), None)).await
+    }
+
+    /// Writes down the next upstream request, with the call where that is not in the journal yet, and waits until that is durable.
+    pub(super) async fn dispatch(&self, request: &Request, plan: &Plan) -> Result<Written, CallError> {
+        let host = &self.desk.link(&plan.model.provider)?.host;
+        let n = self.steps.borrow().next_attempt();
+        let attempt = new_attempt(self.call, n, plan, host);
+        // Noted before it is known: a call that is cancelled meanwhile must close what may have been opened.
+        let stood = self.steps.borrow_mut().dispatching(attempt.clone(), plan);
+        self.opened(if stood {
+            Record::AttemptOpened(attempt)
+        } else {
+            Record::CallOpened(new_call(request, plan, &self.desk.setup.replica), Some(attempt))
+        })
+        .await
+    }
+
+    async fn opened(&self, record: Record) -> Result<Written, CallError> {
+        let outcome = write(&self.desk.setup.writer, record).await;
+        match outcome {
+            Ok(Written::Done) => self.steps.borrow_mut().certain(),
+            Ok(Written::DuplicateKey | Written::Undelivered(_)) => self.forget(),
             Err(error) => {
-                self.steps.borrow_mut().attempt = None;
-                if !accepted_before {
+                if !self.steps.borrow().stands() {
                     self.close_what_may_stand(&error);
                     self.forget();
                 }
-                Err(not_written(self.call, &error))
+                return Err(not_written(self.call, &error));
             }
         }
+        outcome.map_err(|error| not_written(self.call, &error))
     }
 
-    /// There is nothing of this call to be closed.
-    pub(super) fn forget(&self) {
-        *self.steps.borrow_mut() = Steps::default();
+    /// Notes, without anybody waiting for it, that the answer arrives.
+    pub(super) fn streaming(&self) {
+        self.tell(Record::CallStreaming { call: self.call, at: clock::utc_now() });
     }
 
-    /// Notes how the attempt failed, and says it to the caller.
-    pub(super) fn attempt_failed(&self, failure: &UpstreamFailure, model: &Model) -> CallError {
-        let cancelled = failure.class == FailureClass::Cancelled;
-        let state = if cancelled { AttemptState::Cancelled } else { AttemptState::Failed };
-        let cost = cost_usd(model, failure.usage.as_ref());
-        self.count_attempt(failure.class.as_str(), failure.usage, cost);
-        let attempt = ended(self.call, state, failure.status, failure.usage, cost);
-        self.steps.borrow_mut().ended_attempt = Some(attempt);
-        failure.to_call_error(&model.provider, &model.id)
+    /// Notes how the last request failed, and says it to the caller.
+    pub(super) fn attempt_failed(&self, failure: UpstreamFailure) -> CallError {
+        let error = self.steps.borrow().to_call_error(&failure);
+        self.count_attempt(failure.class.as_str(), failure.usage);
+        self.steps.borrow_mut().failed(self.call, failure, AttemptState::Failed);
+        error
+    }
+
+    /// Notes what the request had that was ended because its call had to, and adds what was spent to the call's end.
+    pub(super) fn attempt_stopped(&self, had: UpstreamFailure, end: CallError) -> CallError {
+        let state = match state_after(end.kind, true) {
+            CallState::Unknown => AttemptState::Unknown,
+            CallState::Accepted
+            | CallState::Dispatched
+            | CallState::Completed
+            | CallState::Failed
+            | CallState::Cancelled
+            | CallState::Interrupted => AttemptState::Cancelled,
+        };
+        self.count_attempt(state.as_str(), had.usage);
+        let mut steps = self.steps.borrow_mut();
+        let spent = steps.spent(&had);
+        steps.failed(self.call, had, state);
+        end.with("spent", spent)
+    }
+
+    /// Makes the end of a failed request durable while its call goes on.
+    pub(super) async fn close_attempt(&self) {
+        let Some(ended) = self.steps.borrow_mut().close_attempt() else { return };
+        if let Err(error) = self.persist(Record::AttemptEnded(ended), FAILURE_WAITS).await {
+            log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
+        }
     }
 
     /// Makes the answer durable, then gives it.
     pub(super) async fn commit_answer(&self, request: &Request, completed: Completed) -> Answer {
         let usage = completed.completion.usage;
         let cost = cost_usd(&completed.plan.model, usage.as_ref());
-        self.count_attempt("completed", usage, cost);
-        let receipt = receipt(request, &completed, cost);
+        self.count_attempt("completed", usage);
+        let attempts = self.steps.borrow().made();
+        let receipt = receipt(request, &completed, attempts, cost);
         let text: Arc<str> = completed.completion.text.as_str().into();
+        let n = i32::try_from(attempts).unwrap_or(i32::MAX);
         let record = Record::CallEnded(Box::new(EndedCall {
             id: self.call,
             state: CallState::Completed,
             result: Some(Arc::clone(&text)),
             receipt: serde_json::to_string(&receipt).ok(),
             error: None,
-            attempt: Some(ended(self.call, AttemptState::Completed, Some(200), usage, cost)),
+            attempt: Some(ended(self.call, n, AttemptState::Completed, Some(200), usage, cost)),
             exchange: Some(exchange(request, &completed.plan, &text, usage)),
             frees_key: false,
             ended_at: clock::utc_now(),
@@ -137,7 +157,7 @@ impl Journal {
 
     /// Makes the failure durable, if anything of the call was; gives it back with the call's id.
     pub(super) async fn commit_failure(&self, error: CallError) -> CallError {
-        if !self.steps.borrow().opened {
+        if !self.steps.borrow().opened() {
             return error;
         }
         let error = error.of_call(self.call);
@@ -149,21 +169,39 @@ impl Journal {
     }
 
     fn failure(&self, error: &CallError) -> Record {
-        let sent = self.steps.borrow().attempt.is_some();
+        let sent = self.steps.borrow().sent();
         let state = state_after(error.kind, sent);
-        let known = self.steps.borrow_mut().ended_attempt.take();
+        let stopped = match state {
+            CallState::Cancelled => AttemptState::Cancelled,
+            CallState::Unknown => AttemptState::Unknown,
+            CallState::Accepted
+            | CallState::Dispatched
+            | CallState::Completed
+            | CallState::Failed
+            | CallState::Interrupted => AttemptState::Failed,
+        };
+        // A request whose end nobody noted, because its task or its provider died with it.
+        if self.steps.borrow().is_running() {
+            self.count_attempt(stopped.as_str(), None);
+        }
+        let mut steps = self.steps.borrow_mut();
         Record::CallEnded(Box::new(EndedCall {
             id: self.call,
             state,
-            result: None,
+            result: steps.take_partial(),
             receipt: None,
             error: serde_json::to_string(error).ok(),
-            attempt: known.or_else(|| self.stopped_attempt(state)),
+            attempt: steps.end_attempt(self.call, stopped),
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
             frees_key: !sent,
             ended_at: clock::utc_now(),
         }))
+    }
+
+    /// There is nothing of this call to be closed.
+    fn forget(&self) {
+        *self.steps.borrow_mut() = Steps::default();
     }
 
     /// Writes an outcome; a database that is away is waited for, at most `within`. Writing it twice is the same as once.
@@ -181,31 +219,29 @@ impl Journal {
 
     /// A write whose outcome is unknown may stand; it is closed without making its caller wait for that.
     fn close_what_may_stand(&self, error: &WriteError) {
-        if *error != WriteError::Unavailable {
-            return;
+        if *error == WriteError::Unavailable {
+            self.tell(self.failure(&storage_unavailable()));
         }
-        let record = self.failure(&storage_unavailable());
+    }
+
+    fn tell(&self, record: Record) {
+        let kind = record.kind();
         let unheard = Write { record, done: oneshot::channel().0 };
         if mail::tell(&self.desk.setup.writer, unheard).is_err() {
-            log::warn!(call = self.call.to_string().as_str(); "a call that may have been opened was not closed");
+            log::warn!(call = self.call.to_string().as_str(), record = kind; "a line of the journal was not written");
         }
     }
 
-    /// The end of an attempt that was under way when the call was stopped.
-    fn stopped_attempt(&self, state: CallState) -> Option<EndedAttempt> {
-        self.steps.borrow().attempt.as_ref()?;
-        let stopped = matches!(state, CallState::Cancelled | CallState::Unknown);
-        let state = if stopped { AttemptState::Cancelled } else { AttemptState::Failed };
-        self.count_attempt(state.as_str(), None, None);
-        Some(ended(self.call, state, None, None, None))
-    }
-
-    fn count_attempt(&self, outcome: &str, usage: Option<Usage>, cost_usd: Option<f64>) {
+    fn count_attempt(&self, outcome: &str, usage: Option<Usage>) {
         let steps = self.steps.borrow();
-        let Some(attempt) = &steps.attempt else { return };
-        let provider = attempt.provider.clone();
-        let model = attempt.model.clone();
-        let fact = UpstreamEnded { provider, model, outcome: outcome.to_owned(), usage, cost_usd };
+        let Some(model) = steps.model() else { return };
+        let fact = UpstreamEnded {
+            provider: model.provider.clone(),
+            model: model.id.clone(),
+            outcome: outcome.to_owned(),
+            usage,
+            cost_usd: cost_usd(model, usage.as_ref()),
+        };
         if mail::tell(&self.desk.setup.metrics, fact).is_err() {
             log::warn!(call = self.call.to_string().as_str(); "an upstream request was not counted");
         }

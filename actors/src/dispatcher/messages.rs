@@ -75,17 +75,23 @@ pub struct Question {
     pub output_tokens_max: Option<u32>,
 }
 
-/// A hold on a running call. Dropping it detaches; the call goes on.
+/// Someone who waits for a call's answer. A call without any goes on all the same, and is joined by whoever asks the same again.
+pub type Follower = Arc<()>;
+
+/// A hold on a running call: one for each who follows it. Dropping it detaches; the call goes on.
 #[derive(Debug, Clone)]
 pub struct Attached {
     /// The call. Not to be told to anyone before `progress` says that it is accepted.
     pub call: CallId,
-    /// Whether this very request started it; its cancel is then the call's.
+    /// Whether it was asked for as a call of its own: its cancel is then the call's, unless others follow it. False for those who
+    /// only look on.
     pub started: bool,
     /// How far it is.
     pub progress: watch::Receiver<Progress>,
     /// Its one answer, once there is one.
     pub answer: watch::Receiver<Option<Arc<Answer>>>,
+    /// Counts whoever holds this among the call's followers.
+    pub follower: Follower,
 }
 
 /// What a call ends with.
@@ -135,6 +141,8 @@ pub enum Phase {
     Waiting,
     /// Sent upstream; nothing came yet.
     Dispatched,
+    /// Waiting to be sent once more, after a failure that may pass.
+    Retrying,
     /// The model is reasoning.
     Thinking,
     /// The answer arrives.
@@ -150,6 +158,7 @@ impl Phase {
             Self::Received => "received",
             Self::Waiting => "waiting for a free place",
             Self::Dispatched => "waiting for the model",
+            Self::Retrying => "waiting to ask the model again",
             Self::Thinking => "thinking",
             Self::Answering => "answering",
             Self::Committing => "saving the answer",
@@ -165,6 +174,8 @@ pub struct Cancel {
     pub principal: Principal,
     /// Which call.
     pub call: CallId,
+    /// The one who no longer wants it: while others follow it, the call goes on for them. None ends it for all.
+    pub follower: Option<Follower>,
 }
 
 /// Finds a running call of this principal.

@@ -19,6 +19,8 @@ use crate::storage::rows::{Thread, Turn};
 
 /// The most tokens of an answer whose caller names no cap. Providers count the cap against the account's rate.
 const OUTPUT_TOKENS_DEFAULT: u32 = 32_768;
+/// How long an actor on our own thread may take to answer.
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// What a client is told to wait while the database is away.
 const STORAGE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -28,6 +30,8 @@ pub(super) struct Plan {
     pub(super) model: Arc<Model>,
     pub(super) conversation: ConversationId,
     pub(super) turns: TurnCount,
+    /// An estimate of what is sent.
+    pub(super) prompt_tokens: u32,
     sent: Vec<Turn>,
     output_tokens_max: u32,
 }
@@ -71,7 +75,7 @@ impl Plan {
         let sent = turns.get(fitted.first..).unwrap_or_default().to_vec();
         let turns = TurnCount { used, sent: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
         let conversation = question.conversation.unwrap_or_else(ConversationId::mint);
-        Ok(Self { model, conversation, turns, sent, output_tokens_max })
+        Ok(Self { model, conversation, turns, prompt_tokens: fitted.prompt_tokens, sent, output_tokens_max })
     }
 
     pub(super) fn scopes(&self, caller: &Caller) -> Scopes {

@@ -1,12 +1,18 @@
 //! The answer of a call that the journal already has: byte for byte what its first asker got.
 
+use std::time::Duration;
+
 use super::actor::key_conflict;
 use super::consultation::Request;
 use super::messages::{Answer, Finished};
 use super::plan::not_read;
 use crate::error::{CallError, ErrorKind};
+use crate::ids::{CallId, Principal};
 use crate::storage::Store;
 use crate::storage::rows::{CallState, StoredCall};
+
+/// When to come back for a call that is open.
+const OPEN_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The answer to the caller's idempotency key.
 pub(super) async fn replay(store: &Store, request: &Request) -> Answer {
@@ -23,6 +29,17 @@ pub(super) async fn replay(store: &Store, request: &Request) -> Answer {
         Some(call) if call.request_hash == *request_hash => stored_answer(call),
         Some(call) => Err(key_conflict().of_call(call.id)),
         None => Err(key_conflict()),
+    }
+}
+
+/// The answer of a call of this principal that was never delivered.
+pub(super) async fn replay_call(store: &Store, principal: &Principal, call: CallId) -> Answer {
+    let stored = store.load_call(principal, call).await.map_err(|error| not_read(call, &error))?;
+    match stored {
+        Some(stored) => stored_answer(stored),
+        None => {
+            Err(CallError::new(ErrorKind::NotFound, "The answer of this call is no longer kept. Ask again."))
+        }
     }
 }
 
@@ -45,17 +62,18 @@ pub(crate) fn stored_answer(call: StoredCall) -> Answer {
             let error = error.and_then(|error| serde_json::from_str(&error).ok());
             Err(error.unwrap_or_else(|| CallError::new(ErrorKind::Internal, "The call failed.").of_call(id)))
         }
-        CallState::Accepted | CallState::Interrupted => {
-            Err(open_elsewhere("The call was interrupted before it was sent. Ask again.").of_call(id))
+        CallState::Accepted | CallState::Dispatched => {
+            let message = "The call is still running, or its outcome is about to be written. Fetch it with `result` in a moment.";
+            Err(CallError::new(ErrorKind::Conflict, message).retry_after(OPEN_RETRY_AFTER).of_call(id))
         }
-        CallState::Dispatched | CallState::Unknown => {
+        CallState::Interrupted => {
+            let message = "The call was interrupted before it was sent. Ask again.";
+            Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
+        }
+        CallState::Unknown => {
             let message = "The call was sent, and the server stopped before it knew the answer. It may have been billed. \
-                           Ask again, with a new idempotency key, if you want it sent again.";
-            Err(open_elsewhere(message).of_call(id))
+                           It is sent again only if you say so: ask again with `_meta[\"exai/retryUnknown\"]: true`, or with a new idempotency key.";
+            Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
         }
     }
-}
-
-fn open_elsewhere(message: &str) -> CallError {
-    CallError::new(ErrorKind::Conflict, message)
 }

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix::Addr;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::messages::{Answer, Attached, Progress};
+use super::messages::{Answer, Attached, Follower, Progress};
 use crate::ids::{CallId, IdempotencyKey, Principal};
+use crate::provider::Provider;
 
 /// What others may know of a running consultation, and do to it.
 #[derive(Debug)]
@@ -22,16 +24,27 @@ pub(super) struct Live {
     pub(super) cancel: CancellationToken,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) answer: watch::Receiver<Option<Arc<Answer>>>,
+    pub(super) follower: Follower,
+    pub(super) answering: Answering,
 }
 
+/// Who is answering a call just now, for whoever asks what has come so far.
+pub(super) type Answering = Rc<RefCell<Option<Addr<Provider>>>>;
+
 impl Live {
-    pub(super) fn attached(&self) -> Attached {
+    pub(super) fn attached(&self, started: bool) -> Attached {
         Attached {
             call: self.call,
-            started: false,
+            started,
             progress: self.progress.clone(),
             answer: self.answer.clone(),
+            follower: Arc::clone(&self.follower),
         }
+    }
+
+    /// Whether anybody waits for its answer.
+    pub(super) fn is_followed(&self) -> bool {
+        Arc::strong_count(&self.follower) > 1
     }
 }
 
@@ -45,6 +58,7 @@ pub(super) struct Roster {
 struct Entries {
     calls: HashMap<CallId, Rc<Live>>,
     keys: HashMap<(Principal, IdempotencyKey), Rc<Live>>,
+    requests: HashMap<(Principal, String), Vec<Rc<Live>>>,
     prompt_bytes: usize,
 }
 
@@ -64,11 +78,21 @@ impl Roster {
         if let Some(key) = &live.key {
             entries.keys.insert((live.principal.clone(), key.clone()), Rc::clone(&live));
         }
+        let request = (live.principal.clone(), live.request_hash.clone());
+        entries.requests.entry(request).or_default().push(Rc::clone(&live));
         Entry { roster: self.clone(), live }
     }
 
     pub(super) fn of_key(&self, principal: &Principal, key: &IdempotencyKey) -> Option<Rc<Live>> {
         self.entries.borrow().keys.get(&(principal.clone(), key.clone())).cloned()
+    }
+
+    /// A call of the very same request that nobody follows any more: its caller was lost, or was handed over. One that was
+    /// cancelled has no answer to give.
+    pub(super) fn unfollowed(&self, principal: &Principal, request_hash: &str) -> Option<Rc<Live>> {
+        let entries = self.entries.borrow();
+        let same = entries.requests.get(&(principal.clone(), request_hash.to_owned()))?;
+        same.iter().find(|live| !live.is_followed() && !live.cancel.is_cancelled()).cloned()
     }
 
     /// The call, if it is this principal's: another's looks like none.
@@ -88,7 +112,7 @@ impl Roster {
 
 impl Entry {
     pub(super) fn attached(&self) -> Attached {
-        Attached { started: true, ..self.live.attached() }
+        self.live.attached(true)
     }
 }
 
@@ -99,6 +123,13 @@ impl Drop for Entry {
         entries.prompt_bytes -= self.live.prompt_bytes;
         if let Some(key) = &self.live.key {
             entries.keys.remove(&(self.live.principal.clone(), key.clone()));
+        }
+        let request = (self.live.principal.clone(), self.live.request_hash.clone());
+        if let Some(same) = entries.requests.get_mut(&request) {
+            same.retain(|live| !Rc::ptr_eq(live, &self.live));
+            if same.is_empty() {
+                entries.requests.remove(&request);
+            }
         }
     }
 }

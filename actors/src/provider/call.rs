@@ -224,6 +224,7 @@ impl Talk {
             code: cause.code,
             retry_after: cause.retry_after,
             partial: (!fold.text().is_empty()).then(|| Partial(fold.text().to_owned())),
+            tokens: fold.progress().tokens,
             usage: fold.usage(),
             host: self.line.endpoint.host().to_owned(),
         }

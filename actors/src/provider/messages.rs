@@ -130,6 +130,8 @@ pub struct UpstreamFailure {
     pub retry_after: Option<Duration>,
     /// The answer's text so far, when it broke off in the middle.
     pub partial: Option<Partial>,
+    /// Deltas received before it failed, reasoning included; none means that no token of an answer ever came.
+    pub tokens: u32,
     /// Tokens that were spent, when the provider said so.
     pub usage: Option<Usage>,
     /// The host that the request went to.

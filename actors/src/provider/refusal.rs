@@ -165,6 +165,7 @@ mod tests {
             code: Some("1302".to_owned()),
             retry_after: Some(Duration::from_secs(3)),
             partial: Some(Partial("secret".to_owned())),
+            tokens: 0,
             usage: None,
             host: "api.z.ai".to_owned(),
         };
@@ -185,6 +186,7 @@ mod tests {
                 code: Some(argument.as_str().to_owned()),
                 retry_after: None,
                 partial: None,
+                tokens: 0,
                 usage: None,
                 host: "h".to_owned(),
             };

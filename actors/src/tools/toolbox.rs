@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::about::{self, About};
 use super::{Definition, Started, chat, result};
 use crate::dispatcher::Dispatcher;
-use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, GetLoad};
+use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, Follower, GetLoad};
 use crate::dispatcher::{not_read, stored_answer};
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
@@ -93,9 +93,9 @@ impl Toolbox {
         }
     }
 
-    /// Cancels a running call of the caller's; its upstream connection closes.
-    pub fn cancel(&self, caller: &Caller, call: CallId) {
-        let cancel = Cancel { principal: caller.principal.clone(), call };
+    /// Cancels a running call of the caller's, if nobody else follows it; its upstream connection closes.
+    pub fn cancel(&self, caller: &Caller, call: CallId, follower: Follower) {
+        let cancel = Cancel { principal: caller.principal.clone(), call, follower: Some(follower) };
         if mail::tell(&self.parts.dispatcher, cancel).is_err() {
             log::warn!(call = call.to_string().as_str(); "a cancel was not delivered");
         }

@@ -134,7 +134,8 @@ impl Core {
     }
 
     pub(crate) fn cancel(&self, call: CallId) {
-        mail::tell(&self.dispatcher, Cancel { principal: principal(), call }).expect("the dispatcher lives");
+        mail::tell(&self.dispatcher, Cancel { principal: principal(), call, follower: None })
+            .expect("the dispatcher lives");
     }
 
     pub(crate) async fn drain(&self, within: Duration) -> usize {

@@ -59,7 +59,13 @@ impl Call {
             gone: CancellationToken::new(),
             leaving: CancellationToken::new(),
         };
-        let attached = Attached { call: id, started: true, progress: progress_end, answer: answer_end };
+        let attached = Attached {
+            call: id,
+            started: true,
+            progress: progress_end,
+            answer: answer_end,
+            follower: Default::default(),
+        };
         let (to_server, mut from_client) = mpsc::channel(8);
         let (from_server, to_client) = mpsc::channel(8);
         let incoming = stream::poll_fn(move |task| from_client.poll_recv(task));
