@@ -1,5 +1,9 @@
 //! Consultations through the dispatcher's messages, over a real database file and the upstream double on the wire.
 
+#[path = "dispatcher/lasting.rs"]
+mod lasting;
+#[path = "dispatcher/retries.rs"]
+mod retries;
 #[path = "dispatcher/support.rs"]
 mod support;
 
@@ -78,9 +82,9 @@ async fn refusals_are_typed_and_reach_nobody() {
 #[actix::test]
 async fn a_failed_call_is_typed_journalled_and_gives_its_permits_back() {
     let core = Core::start().await;
-    core.kimi.push_script(exai_upstream::Script::of("refuse=server_error"));
+    core.kimi.push_script(exai_upstream::Script::of("refuse=content_filter"));
     let error = core.answer(ask("why?")).await.expect_err("a failure");
-    assert_eq!(error.kind, ErrorKind::UpstreamError);
+    assert_eq!(error.kind, ErrorKind::UpstreamRejected);
     let call = error.call_id.expect("it was accepted");
     let stored = core.stored(call).await.expect("it is in the journal");
     assert_eq!(stored.state, CallState::Failed);

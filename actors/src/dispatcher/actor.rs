@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::WAITING_MAX;
 use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
 use super::ending::Lost;
@@ -70,7 +69,7 @@ impl Dispatcher {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        let crowded = self.roster.len() >= self.desk.setup.limits.global + WAITING_MAX;
+        let crowded = self.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
         if crowded || self.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));

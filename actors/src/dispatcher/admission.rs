@@ -7,8 +7,8 @@ use std::hash::Hash;
 use super::messages::PermitGauge;
 use crate::ids::{ConversationId, ProviderName, SessionId};
 
-/// How many calls may wait for permits; one more is refused at once.
-pub const WAITING_MAX: usize = 1024;
+/// How many calls to one provider may wait for permits; one more is refused at once, and no other provider's call with it.
+pub const WAITING_MAX: usize = 256;
 
 /// How many calls may run, by scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct Admission {
     conversations: HashMap<ConversationId, usize>,
     providers: HashMap<ProviderName, usize>,
     waiting: BTreeMap<Place, Scopes>,
+    /// How many of those wait at each provider.
+    queued: HashMap<ProviderName, usize>,
     next_place: u64,
 }
 
@@ -74,6 +76,7 @@ impl Admission {
             conversations: HashMap::new(),
             providers: HashMap::new(),
             waiting: BTreeMap::new(),
+            queued: HashMap::new(),
             next_place: 0,
         }
     }
@@ -84,9 +87,10 @@ impl Admission {
             self.take(scopes);
             return Decision::Go;
         }
-        if self.waiting.len() >= WAITING_MAX {
+        if taken(&self.queued, &scopes.provider) >= WAITING_MAX {
             return Decision::Full;
         }
+        *self.queued.entry(scopes.provider.clone()).or_default() += 1;
         let place = Place(self.next_place);
         self.next_place += 1;
         self.waiting.insert(place, scopes.clone());
@@ -106,7 +110,7 @@ impl Admission {
                 break;
             }
             if self.waiting.get(&place).is_some_and(|waiter| self.has_room(waiter))
-                && let Some(waiter) = self.waiting.remove(&place)
+                && let Some(waiter) = self.leave(place)
             {
                 self.take(&waiter);
                 admitted.push((place, waiter));
@@ -116,8 +120,15 @@ impl Admission {
     }
 
     /// Someone stops waiting. Nobody else can go because of it: a waiter held nothing.
-    pub fn leave(&mut self, place: Place) {
-        self.waiting.remove(&place);
+    pub fn leave(&mut self, place: Place) -> Option<Scopes> {
+        let waiter = self.waiting.remove(&place)?;
+        give_back(&mut self.queued, &waiter.provider);
+        Some(waiter)
+    }
+
+    /// How many calls may wait at all providers together.
+    pub fn waiting_max(&self) -> usize {
+        self.limits.per_provider.len() * WAITING_MAX
     }
 
     /// Calls that hold permits.
@@ -294,5 +305,25 @@ mod tests {
             assert!(matches!(admission.request(&scopes()), Decision::Wait(_)));
         }
         assert_eq!(admission.request(&scopes()), Decision::Full);
+    }
+
+    #[test]
+    fn a_full_queue_is_nobody_elses() {
+        let (hung, well) = (ProviderName::from("kimi"), ProviderName::from("glm"));
+        let per_provider = [(hung.clone(), 1), (well.clone(), 1)].into();
+        let mut admission =
+            Admission::new(Limits { global: 8, per_session: 8, per_conversation: 1, per_provider });
+        let scopes = |provider: &ProviderName| Scopes {
+            session: SessionId::mint(),
+            conversation: ConversationId::mint(),
+            provider: provider.clone(),
+        };
+        while admission.request(&scopes(&hung)) != Decision::Full {}
+        let mine = scopes(&well);
+        assert_eq!(admission.request(&mine), Decision::Go);
+        let Decision::Wait(place) = admission.request(&scopes(&well)) else {
+            panic!("it has a queue of its own")
+        };
+        assert_eq!(admission.release(&mine).first().map(|(first, _)| *first), Some(place));
     }
 }

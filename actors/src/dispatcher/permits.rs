@@ -83,6 +83,11 @@ impl Permits {
         (shared.admission.running(), shared.admission.waiting())
     }
 
+    /// How many calls may wait in all.
+    pub fn waiting_max(&self) -> usize {
+        self.shared.borrow().admission.waiting_max()
+    }
+
     /// Every named limit.
     pub fn gauges(&self) -> Vec<PermitGauge> {
         self.shared.borrow().admission.gauges()

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Addr, Arbiter};
+use diesel::sql_types::Text;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::messages::{
-    Attached, Caller, Cancel, Consult, Drain, Finished, GetLoad, Load, Question,
+    Attached, Caller, Cancel, Consult, Drain, Finished, GetLoad, GetPartial, Load, Question,
 };
 use exai_actors::dispatcher::{Dispatcher, ProviderLink, Setup};
 use exai_actors::error::CallError;
@@ -35,7 +37,7 @@ pub(crate) struct Core {
     dispatcher: Addr<Dispatcher>,
     store: Store,
     session: SessionId,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A question to the default model.
@@ -114,7 +116,7 @@ impl Core {
         };
         change(&mut setup);
         let dispatcher = Dispatcher::start(&arbiter, setup, |_| {});
-        Self { kimi, glm, dispatcher, store, session: SessionId::mint(), _folder: folder }
+        Self { kimi, glm, dispatcher, store, session: SessionId::mint(), folder }
     }
 
     pub(crate) async fn consult(&self, question: Question, key: Option<&str>) -> Result<Attached, CallError> {
@@ -133,6 +135,18 @@ impl Core {
         Arc::unwrap_or_clone(attached.answered().await)
     }
 
+    pub(crate) async fn partial(&self, call: CallId) -> Option<String> {
+        let ask = GetPartial { principal: principal(), call };
+        mail::ask(&self.dispatcher, ask, SOON).await.expect("the dispatcher lives")
+    }
+
+    /// Gives the call up for one who followed it.
+    pub(crate) fn give_up(&self, attached: Attached) {
+        let Attached { call, follower, .. } = attached;
+        mail::tell(&self.dispatcher, Cancel { principal: principal(), call, follower: Some(follower) })
+            .expect("the dispatcher lives");
+    }
+
     pub(crate) fn cancel(&self, call: CallId) {
         mail::tell(&self.dispatcher, Cancel { principal: principal(), call, follower: None })
             .expect("the dispatcher lives");
@@ -148,6 +162,19 @@ impl Core {
 
     pub(crate) async fn stored(&self, call: CallId) -> Option<StoredCall> {
         self.store.load_call(&principal(), call).await.expect("read")
+    }
+
+    /// The texts that a query gives, as column `t`.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            t: String,
+        }
+        let path = self.folder.path().join("exai.db");
+        let mut file = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("the database");
+        let rows = diesel::sql_query(sql).get_results::<Row>(&mut file).expect("a good query");
+        rows.into_iter().map(|row| row.t).collect()
     }
 
     pub(crate) fn host(&self, make: Make) -> String {

@@ -1,0 +1,105 @@
+//! The one retry loop: what is sent again, what never is, and that every request has its row.
+
+use std::time::Duration;
+
+use exai_actors::clock;
+use exai_actors::dispatcher::messages::Phase;
+use exai_actors::error::ErrorKind;
+use exai_actors::storage::rows::CallState;
+use exai_upstream::{Ended, Script};
+
+use crate::support::{Core, SOON, ask};
+
+const ATTEMPTS: &str =
+    "SELECT n || ' ' || state || ' ' || coalesce(status, 0) AS t FROM attempts ORDER BY call_id, n";
+
+#[actix::test]
+async fn a_failure_that_passes_is_retried_and_every_request_has_a_row() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("refuse=503"));
+    core.kimi.push_script(Script::of("refuse=overloaded"));
+    let finished = core.answer(ask("why?")).await.expect("the third request is answered");
+    assert_eq!(finished.receipt.attempts, 3);
+    assert_eq!(core.texts(ATTEMPTS), ["1 failed 503", "2 failed 429", "3 completed 200"]);
+    let journal = core.kimi.journal();
+    assert_eq!(journal.len(), 3);
+    assert!(journal.iter().all(|entry| entry.body_hash == journal[0].body_hash));
+    assert_eq!(core.texts("SELECT state AS t FROM calls"), ["completed"]);
+}
+
+#[actix::test]
+async fn three_requests_are_the_most_and_the_last_failure_is_the_answer() {
+    let core = Core::start().await;
+    core.kimi.set_default(Script::of("refuse=502"));
+    let error = core.answer(ask("why?")).await.expect_err("it fails each time");
+    assert_eq!((error.kind, &error.detail["status"]), (ErrorKind::UpstreamError, &502.into()));
+    assert_eq!(core.texts(ATTEMPTS), ["1 failed 502", "2 failed 502", "3 failed 502"]);
+    assert_eq!(core.kimi.journal().len(), 3);
+}
+
+#[actix::test]
+async fn what_may_have_run_is_not_sent_again() {
+    for script in [
+        "reset",
+        "cut-after=4",
+        "error-after=4",
+        "garbage-after=4",
+        "html",
+        "reset-after=3",
+        "refuse=content_filter",
+    ] {
+        let core = Core::start().await;
+        core.kimi.push_script(Script::of(script));
+        core.answer(ask("why?")).await.expect_err(script);
+        assert_eq!(core.kimi.journal().len(), 1, "{script}");
+        assert_eq!(core.load().await.in_flight, 0);
+    }
+}
+
+#[actix::test]
+async fn a_wait_that_the_upstream_names_is_kept() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("refuse=429+retry-after=1"));
+    let asked = clock::now();
+    let finished = core.answer(ask("why?")).await.expect("the second request is answered");
+    let took = clock::now() - asked;
+    assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert_eq!(finished.receipt.attempts, 2);
+}
+
+#[actix::test]
+async fn a_wait_past_the_deadline_is_not_begun() {
+    let core = Core::with(|setup| setup.deadline = Duration::from_secs(5)).await;
+    core.kimi.push_script(Script::of("refuse=429+retry-after=60"));
+    let asked = clock::now();
+    let error = core.answer(ask("why?")).await.expect_err("it would be too late");
+    assert_eq!((error.kind, error.retry_after_ms), (ErrorKind::RateLimited, Some(60_000)));
+    assert!(clock::now() - asked < Duration::from_secs(3));
+    assert_eq!(core.kimi.journal().len(), 1);
+}
+
+#[actix::test]
+async fn a_call_that_waits_to_be_sent_again_can_be_cancelled() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("refuse=429+retry-after=10"));
+    let mut attached = core.consult(ask("why?"), None).await.expect("taken");
+    attached.progress.wait_for(|progress| progress.phase == Phase::Retrying).await.expect("it waits");
+    core.cancel(attached.call);
+    let error = attached.answered().await;
+    assert_eq!(error.as_ref().as_ref().expect_err("cancelled").kind, ErrorKind::Cancelled);
+    assert_eq!(core.stored(attached.call).await.map(|call| call.state), Some(CallState::Cancelled));
+    assert_eq!(core.texts(ATTEMPTS), ["1 failed 429"]);
+    assert_eq!(core.load().await.in_flight, 0);
+}
+
+#[actix::test]
+async fn a_drain_begins_no_further_request() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("refuse=503+retry-after=1"));
+    let mut attached = core.consult(ask("why?"), None).await.expect("taken");
+    attached.progress.wait_for(|progress| progress.phase == Phase::Retrying).await.expect("it waits");
+    assert_eq!(core.drain(SOON).await, 0);
+    assert!(attached.answered().await.is_err());
+    assert_eq!(core.kimi.journal().len(), 1);
+    assert!(core.kimi.journal().iter().all(|entry| entry.ended == Ended::Complete));
+}
