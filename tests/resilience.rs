@@ -176,7 +176,11 @@ async fn a_hung_provider_with_a_full_queue_holds_nobody_else_up() {
     }
     let mut well = world.client().await;
     let load = well.call("status", json!({})).await.0["structuredContent"]["load"].clone();
-    assert_eq!((&load["in_flight"], &load["waiting"]), (&json!(4), &json!(256)), "the rest was refused at once");
+    assert_eq!(
+        (&load["in_flight"], &load["waiting"]),
+        (&json!(4), &json!(256)),
+        "the rest was refused at once"
+    );
     for n in 0..20 {
         let answer = well.call("chat", json!({ "prompt": format!("pass {n}"), "model": "glm" })).await;
         assert_eq!(answer.receipt()["queue_ms"], 0);

@@ -21,6 +21,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it on free ports, with both providers configured and nowhere to reach them; returns once it says that it is ready.
     pub(crate) fn start(exai: &Path) -> io::Result<Self> {
+        Self::start_with(exai, &[])
+    }
+
+    /// The same, with these variables beside, or instead of, its own.
+    pub(crate) fn start_with(exai: &Path, variables: &[(&str, String)]) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut child = Command::new(exai)
             .arg("serve")
@@ -31,6 +36,7 @@ impl Daemon {
             .env("EXAI_TOKEN", TOKEN)
             .env("MOONSHOT_API_KEY", "none")
             .env("ZAI_API_KEY", "none")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 mod daemon;
+mod isolation;
+mod session;
 mod start;
 
 use std::path::PathBuf;
@@ -28,6 +30,16 @@ enum Measure {
         #[arg(long, default_value_t = 11)]
         rounds: usize,
     },
+    /// What trouble at one provider costs: a refusal while its breaker is open, its neighbour's calls while it hangs, pings beside
+    /// a long answer.
+    Isolation {
+        /// The binary to measure.
+        #[arg(long)]
+        exai: PathBuf,
+        /// Pairs of rounds, without and with a hung provider; the median of their ratios is told.
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -35,6 +47,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let measured = match Arguments::parse().measure {
         Measure::Start { exai, rounds } => start::measure(&exai, rounds.max(1)),
+        Measure::Isolation { exai, pairs } => isolation::measure(&exai, pairs.max(1)),
     };
     match measured {
         Ok(report) => {
