@@ -16,9 +16,10 @@ use exai_actors::error::ErrorKind;
 use exai_actors::faults::{self, Point};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail::{self, MailError};
+use exai_actors::metrics::Metrics;
 use exai_actors::provider::endpoint::Key;
 use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket, Ticket};
-use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor};
+use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
 use exai_actors::supervised::Death;
 use exai_upstream::{Make, Upstream};
 
@@ -87,8 +88,10 @@ fn supervised() -> Supervised {
     let on_death = move |_: &'static str, _: Death| {
         noted.fetch_add(1, Ordering::SeqCst);
     };
-    let supervisor =
-        provider_supervisor::start(&Arbiter::current(), &config, board.clone(), on_death).unwrap();
+    let arbiter = Arbiter::current();
+    let metrics = Metrics::start(&arbiter, |_| {});
+    let wiring = Wiring { arbiter: &arbiter, board: board.clone(), metrics };
+    let supervisor = provider_supervisor::start(&config, wiring, on_death).unwrap();
     Supervised { upstream, board, supervisor, deaths }
 }
 
@@ -109,11 +112,11 @@ async fn a_provider_outlives_its_supervisors_panic() {
     let _alone = alone();
     let rig = supervised();
     let running = rig.begin("tokens=40+pace=10").await;
-    let before = rig.ticket().await.unwrap().provider;
+    let before = rig.ticket().await.unwrap().provider.clone();
     faults::arm(Point::ProviderSupervisor, 1);
     let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
     assert_eq!(poisoned.err(), Some(MailError::Closed));
-    let after = rig.ticket().await.unwrap().provider;
+    let after = rig.ticket().await.unwrap().provider.clone();
     assert!(before.connected() && before == after);
     outcome(running).await.unwrap();
     assert_eq!(rig.upstream.journal().len(), 1);
@@ -126,7 +129,7 @@ async fn a_provider_that_dies_too_often_is_left_alone_for_a_while() {
     let _alone = alone();
     let rig = supervised();
     let running = rig.begin("tokens=100+pace=10").await;
-    let provider = rig.ticket().await.unwrap().provider;
+    let provider = rig.ticket().await.unwrap().provider.clone();
     faults::arm(Point::Provider, 6);
     for _ in 0..6 {
         let lost = begin(&provider, prompt(&"kimi".into(), "kimi-k2.6"));
