@@ -57,6 +57,12 @@ pub(super) enum Leave {
     Refused { until: Option<Instant>, wait: Option<Duration> },
 }
 
+impl Leave {
+    fn refused(until: Instant, wait: Duration) -> Self {
+        Self::Refused { until: Some(until), wait: Some(wait) }
+    }
+}
+
 /// What can be seen of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -133,11 +139,8 @@ impl Breaker {
                 }
                 Some(_) | None => {}
             },
-            State::Closed
-            | State::Open { .. }
-            | State::HalfOpen { probe: None, .. }
-            | State::ForcedOpen
-            | State::Disabled => {}
+            State::Open { .. } | State::HalfOpen { probe: None, .. } => {}
+            State::Closed | State::ForcedOpen | State::Disabled => {}
         }
     }
 
@@ -146,14 +149,11 @@ impl Breaker {
         self.advance(now);
         match self.state {
             State::Closed | State::Disabled | State::HalfOpen { probe: None, .. } => Leave::Granted,
-            State::Open { until } => {
-                Leave::Refused { until: Some(until), wait: Some(until.duration_since(now)) }
-            }
+            State::Open { until } => Leave::refused(until, until.duration_since(now)),
             State::HalfOpen { probe: Some(probe), .. } => {
                 let given_up = probe.taken + self.probe_within;
                 let until = probe.answering.map_or(given_up, |since| since + PROBE_ANSWERING);
-                let wait = until.duration_since(now).min(PROBE_LOOK);
-                Leave::Refused { until: Some(until), wait: Some(wait) }
+                Leave::refused(until, until.duration_since(now).min(PROBE_LOOK))
             }
             State::ForcedOpen => Leave::Refused { until: None, wait: None },
         }
@@ -295,7 +295,5 @@ impl Breaker {
     }
 }
 
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;

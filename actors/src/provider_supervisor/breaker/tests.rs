@@ -1,5 +1,7 @@
 //! One test for each transition, and for each outcome that must change nothing.
 
+mod model;
+
 use super::*;
 use crate::clock;
 

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Breaker, Leave, Pass, Tally};
+use super::super::{Breaker, Leave, Pass, Tally};
 use crate::clock::{self, Instant};
 use crate::metrics::messages::BreakerPosition as Position;
 
