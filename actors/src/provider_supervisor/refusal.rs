@@ -1,5 +1,7 @@
 //! The words of a refusal: what stands in a circuit's way, as the error that a caller gets. Pure.
 
+use std::time::Duration;
+
 use super::circuit::{Reason, Refusal, Scope};
 use super::messages::ParkReason;
 use crate::clock::Moment;
@@ -26,7 +28,8 @@ impl Refusal {
             error = error.with("until", at.utc_of(until).0);
         }
         match self.wait {
-            Some(wait) => error.retry_after(wait),
+            // Rounded up: whoever comes back a part of a millisecond early would be refused again.
+            Some(wait) => error.retry_after(wait + Duration::from_micros(999)),
             None => error,
         }
     }
@@ -101,8 +104,6 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::{self, UtcMillis};
 
@@ -110,7 +111,7 @@ mod tests {
     fn a_refusal_says_since_when_until_when_and_what_to_do() {
         let now = clock::now();
         let at = Moment { now, utc: UtcMillis(1_000_000) };
-        let until = now + Duration::from_millis(2_500);
+        let until = now + Duration::from_micros(2_499_001);
         let refusal = Refusal {
             reason: Reason::Open(Scope::Model),
             since: Some(now),
@@ -124,7 +125,7 @@ mod tests {
             "kimi-k2.6 of kimi is being left alone after failures: ask again in 3 s, or ask another model."
         );
         let detail = serde_json::json!({
-            "provider": "kimi", "model": "kimi-k2.6", "state": "open", "since": 1_000_000, "until": 1_002_500,
+            "provider": "kimi", "model": "kimi-k2.6", "state": "open", "since": 1_000_000, "until": 1_002_499,
         });
         assert_eq!(serde_json::Value::Object(error.detail), detail);
     }
