@@ -21,6 +21,7 @@ use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
+use exai_actors::provider_supervisor;
 use exai_actors::storage::{self, Store};
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::supervised::Death;
@@ -151,7 +152,12 @@ impl Inside {
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
-        let links = providers::start(&config, &core.handle(), &board, &deaths)?;
+        let wiring = provider_supervisor::Wiring {
+            arbiter: &core.handle(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+        };
+        let links = providers::start(&config, &wiring, &deaths)?;
         let setup = Setup {
             catalogue: Arc::clone(&catalogue),
             default_model: default_model.clone(),

@@ -18,6 +18,30 @@ pub fn utc_now() -> UtcMillis {
     UtcMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// One moment on both clocks: with it, times of the monotonic clock are told as times of day.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// On the monotonic clock.
+    pub now: Instant,
+    /// On the wall clock.
+    pub utc: UtcMillis,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn read() -> Self {
+        Self { now: now(), utc: utc_now() }
+    }
+
+    /// What the wall clock showed, or will show, at `at`.
+    pub fn utc_of(&self, at: Instant) -> UtcMillis {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let ahead = millis(at.saturating_duration_since(self.now));
+        let ago = millis(self.now.saturating_duration_since(at));
+        UtcMillis(self.utc.0.saturating_add(ahead).saturating_sub(ago))
+    }
+}
+
 /// A moment as milliseconds since 1970-01-01T00:00:00Z, the form in which every table keeps time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -12,5 +12,6 @@ pub mod messages;
 mod pulse;
 mod refusal;
 pub mod sse;
+mod transport;
 
 pub use actor::{Provider, ProviderStart, Timeouts, start};

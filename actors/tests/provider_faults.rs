@@ -12,13 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter};
-use exai_actors::error::ErrorKind;
+use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::faults::{self, Point};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail::{self, MailError};
+use exai_actors::metrics::Metrics;
 use exai_actors::provider::endpoint::Key;
-use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket, Ticket};
-use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor};
+use exai_actors::provider::messages::FailureClass;
+use exai_actors::provider_supervisor::messages::{
+    BreakerState, GetStanding, Operate, Order, Settled, TakeTicket, Ticket,
+};
+use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
 use exai_actors::supervised::Death;
 use exai_upstream::{Make, Upstream};
 
@@ -87,13 +91,15 @@ fn supervised() -> Supervised {
     let on_death = move |_: &'static str, _: Death| {
         noted.fetch_add(1, Ordering::SeqCst);
     };
-    let supervisor =
-        provider_supervisor::start(&Arbiter::current(), &config, board.clone(), on_death).unwrap();
+    let arbiter = Arbiter::current();
+    let metrics = Metrics::start(&arbiter, |_| {});
+    let wiring = Wiring { arbiter: &arbiter, board: board.clone(), metrics };
+    let supervisor = provider_supervisor::start(&config, wiring, on_death).unwrap();
     Supervised { upstream, board, supervisor, deaths }
 }
 
 impl Supervised {
-    async fn ticket(&self) -> Result<Ticket, exai_actors::error::CallError> {
+    async fn ticket(&self) -> Result<Ticket, CallError> {
         mail::ask(&self.supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON).await.unwrap()
     }
 
@@ -109,11 +115,11 @@ async fn a_provider_outlives_its_supervisors_panic() {
     let _alone = alone();
     let rig = supervised();
     let running = rig.begin("tokens=40+pace=10").await;
-    let before = rig.ticket().await.unwrap().provider;
+    let before = rig.ticket().await.unwrap().provider.clone();
     faults::arm(Point::ProviderSupervisor, 1);
     let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
     assert_eq!(poisoned.err(), Some(MailError::Closed));
-    let after = rig.ticket().await.unwrap().provider;
+    let after = rig.ticket().await.unwrap().provider.clone();
     assert!(before.connected() && before == after);
     outcome(running).await.unwrap();
     assert_eq!(rig.upstream.journal().len(), 1);
@@ -122,11 +128,42 @@ async fn a_provider_outlives_its_supervisors_panic() {
 
 #[actix::test]
 #[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
+async fn a_supervisors_panic_forgets_nothing() {
+    let _alone = alone();
+    let rig = supervised();
+    let early = rig.ticket().await.unwrap();
+    for _ in 0..5 {
+        let failed = Settled::Failed { class: FailureClass::Timeout, retry_after: None };
+        rig.ticket().await.unwrap().settle(failed);
+    }
+    let before = rig.ticket().await.unwrap_err();
+    faults::arm(Point::ProviderSupervisor, 1);
+    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
+    assert_eq!(poisoned.err(), Some(MailError::Closed));
+    early.settle(Settled::Answered);
+    let after = rig.ticket().await.unwrap_err();
+    assert_eq!((after.kind, &after.detail["state"]), (ErrorKind::BreakerOpen, &"open".into()));
+    let until = |refusal: &CallError| refusal.detail["until"].as_i64().unwrap();
+    assert!((until(&before) - until(&after)).abs() < 100);
+    tokio::time::sleep(Duration::from_millis(after.retry_after_ms.unwrap())).await;
+    let probe = rig.ticket().await.unwrap();
+    faults::arm(Point::ProviderSupervisor, 1);
+    assert!(mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await.is_err());
+    assert_eq!(rig.ticket().await.unwrap_err().detail["state"], "half_open", "the place is still taken");
+    drop(probe);
+    rig.ticket().await.unwrap();
+    assert_eq!(rig.board.get("provider:kimi").unwrap().status, Status::Degraded);
+    mail::ask(&rig.supervisor, Operate { model: None, order: Order::Reset }, SOON).await.unwrap();
+    assert_eq!(rig.board.get("provider:kimi").unwrap().status, Status::Ok);
+}
+
+#[actix::test]
+#[expect(clippy::await_holding_lock, reason = "held for the whole test, on a runtime of its own")]
 async fn a_provider_that_dies_too_often_is_left_alone_for_a_while() {
     let _alone = alone();
     let rig = supervised();
     let running = rig.begin("tokens=100+pace=10").await;
-    let provider = rig.ticket().await.unwrap().provider;
+    let provider = rig.ticket().await.unwrap().provider.clone();
     faults::arm(Point::Provider, 6);
     for _ in 0..6 {
         let lost = begin(&provider, prompt(&"kimi".into(), "kimi-k2.6"));

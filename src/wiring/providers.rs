@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use actix::ArbiterHandle;
 use exai_actors::dispatcher::ProviderLink;
-use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::models::{BadCatalogue, Catalogue};
 use exai_actors::provider::Timeouts;
 use exai_actors::provider::endpoint::{Endpoint, Key};
-use exai_actors::provider_supervisor::{self, ProviderConfig};
+use exai_actors::provider_supervisor::{self, ProviderConfig, Wiring};
 
 use super::{Deaths, StartError};
 use crate::config::{Config, ConfigError, Provider};
@@ -49,17 +47,15 @@ pub(super) fn default_model(config: &Config, catalogue: &Catalogue) -> Result<St
 /// Starts a supervisor for each, and with it the provider.
 pub(super) fn start(
     config: &Config,
-    arbiter: &ArbiterHandle,
-    board: &HealthBoard,
+    wiring: &Wiring<'_>,
     deaths: &Deaths,
 ) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
-    config.providers.iter().map(|one| start_one(one, arbiter, board, deaths)).collect()
+    config.providers.iter().map(|one| start_one(one, wiring, deaths)).collect()
 }
 
 fn start_one(
     provider: &Provider,
-    arbiter: &ArbiterHandle,
-    board: &HealthBoard,
+    wiring: &Wiring<'_>,
     deaths: &Deaths,
 ) -> Result<(ProviderName, ProviderLink), StartError> {
     let key = Key::new(provider.api_key.as_ref().map(|key| key.reveal()).unwrap_or_default());
@@ -81,6 +77,6 @@ fn start_one(
             deaths.note(actor, true, death);
         }
     };
-    let supervisor = provider_supervisor::start(arbiter, &config, board.clone(), on_death)?;
+    let supervisor = provider_supervisor::start(&config, wiring.clone(), on_death)?;
     Ok((provider.name.clone(), ProviderLink { supervisor, host }))
 }

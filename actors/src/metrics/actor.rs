@@ -3,7 +3,7 @@
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, Supervised};
 
 use super::ledger::Ledger;
-use super::messages::{CallEnded, GetSnapshot, SessionEnded, SessionOpened, UpstreamEnded};
+use super::messages::{BreakerMoved, CallEnded, GetSnapshot, SessionEnded, SessionOpened, UpstreamEnded};
 use crate::faults::{self, Point};
 use crate::supervised::{self, Death, Intensity, Start};
 
@@ -48,6 +48,14 @@ impl Handler<UpstreamEnded> for Metrics {
 
     fn handle(&mut self, fact: UpstreamEnded, _: &mut Context<Self>) {
         self.ledger.upstream_ended(&fact);
+    }
+}
+
+impl Handler<BreakerMoved> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, fact: BreakerMoved, _: &mut Context<Self>) {
+        self.ledger.breaker_moved(&fact);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::messages::{CallEnded, UpstreamEnded};
+use super::messages::{BreakerMoved, BreakerPosition, CallEnded, UpstreamEnded};
 
 /// Different labels of one counter; what comes beyond is counted under [`OTHER`].
 const LABELS_MAX: usize = 256;
@@ -26,6 +26,10 @@ pub struct Snapshot {
     pub tokens: BTreeMap<String, Tokens>,
     /// US dollars, where prices are known.
     pub cost_usd: f64,
+    /// Where each breaker stands that ever moved, as `kimi` for a provider's own and `kimi:kimi-k2.6` for a model's.
+    pub breakers: BTreeMap<String, BreakerPosition>,
+    /// Moves of breakers by provider, model and where to, as `kimi:open` and `kimi:kimi-k2.6:open`.
+    pub breaker_transitions: BTreeMap<String, u64>,
     /// Clients connected now.
     pub sessions_active: u64,
     /// Clients that ever connected.
@@ -67,6 +71,18 @@ impl Ledger {
             tokens.cached += u64::from(usage.cached);
             tokens.completion += u64::from(usage.completion);
             tokens.reasoning += u64::from(usage.reasoning);
+        }
+    }
+
+    pub(super) fn breaker_moved(&mut self, fact: &BreakerMoved) {
+        let breaker = match &fact.model {
+            Some(model) => format!("{}:{model}", fact.provider),
+            None => fact.provider.to_string(),
+        };
+        *slot(&mut self.sums.breaker_transitions, &format!("{breaker}:{}", fact.to.as_str())) += 1;
+        // Positions cannot be summed under a common label.
+        if self.sums.breakers.len() < LABELS_MAX || self.sums.breakers.contains_key(&breaker) {
+            self.sums.breakers.insert(breaker, fact.to);
         }
     }
 
@@ -119,6 +135,25 @@ mod tests {
         assert_eq!(sums.tokens["kimi:kimi-k2.6"].completion, 7);
         assert_eq!((sums.sessions_active, sums.sessions_total), (0, 1));
         assert_eq!((sums.call_ms, sums.cost_usd), (40, 0.5));
+    }
+
+    #[test]
+    fn breakers_stand_where_they_last_moved() {
+        let mut ledger = Ledger::default();
+        let model = Some(ModelId::from("kimi-k2.6"));
+        for to in [BreakerPosition::Open, BreakerPosition::HalfOpen, BreakerPosition::Open] {
+            ledger.breaker_moved(&BreakerMoved { provider: "kimi".into(), model: model.clone(), to });
+        }
+        let parked = BreakerMoved { provider: "glm".into(), model: None, to: BreakerPosition::Parked };
+        ledger.breaker_moved(&parked);
+        let sums = ledger.snapshot();
+        let stand = [
+            ("glm".to_owned(), BreakerPosition::Parked),
+            ("kimi:kimi-k2.6".to_owned(), BreakerPosition::Open),
+        ];
+        assert_eq!(sums.breakers, stand.into());
+        assert_eq!(sums.breaker_transitions["kimi:kimi-k2.6:open"], 2);
+        assert_eq!(sums.breaker_transitions["glm:parked"], 1);
     }
 
     #[test]

@@ -5,9 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::error::ParseError;
 use awc::ClientResponse;
-use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::StatusCode;
 use awc::http::header::CONTENT_TYPE;
 use bytes::Bytes;
@@ -16,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 
 use super::actor::Line;
+use super::client::noting;
 use super::endpoint::Resource;
 use super::errors::{Cause, classify};
 use super::fold::{Fold, Folded};
@@ -24,6 +23,7 @@ use super::messages::{
 };
 use super::pulse::Pulse;
 use super::sse::{Decoder, Stop};
+use super::transport::{of_payload_error, of_send_error};
 use crate::clock::{self, Instant};
 use crate::faults::{self, Point};
 
@@ -106,10 +106,10 @@ impl Talk {
         })?;
         let first_byte_by = started + self.line.timeouts.first_byte;
         let sent = self.line.endpoint.post(&self.line.client, Resource::ChatCompletions).send_body(body);
-        let mut response = timeout_at(first_byte_by, sent)
-            .await
-            .map_err(|_| Cause::of(FailureClass::Timeout))?
-            .map_err(|error| Cause::of(of_send_error(&error)))?;
+        let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
+        let mut response = sent.map_err(|_| Cause::of(FailureClass::Timeout))?.map_err(|error| {
+            Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
+        })?;
         self.status = Some(response.status());
         if response.status() != StatusCode::OK || !is_event_stream(&response) {
             return Err(self.refusal(&mut response).await);
@@ -257,31 +257,5 @@ async fn drain(mut response: ClientResponse) {
             Some(left) => bytes_left = left,
             None => return,
         }
-    }
-}
-
-fn of_send_error(error: &SendRequestError) -> FailureClass {
-    match error {
-        SendRequestError::Connect(ConnectError::Disconnected) => FailureClass::Reset,
-        SendRequestError::Connect(_) | SendRequestError::Url(_) => FailureClass::Connect,
-        SendRequestError::Response(ParseError::Io(_) | ParseError::Incomplete) => FailureClass::Reset,
-        SendRequestError::Response(_) | SendRequestError::H2(_) | SendRequestError::TunnelNotSupported => {
-            FailureClass::Garbage
-        }
-        SendRequestError::Timeout => FailureClass::Timeout,
-        // The connection stood, and ended while the request was on its way.
-        SendRequestError::Send(_)
-        | SendRequestError::Body(_)
-        | SendRequestError::Http(_)
-        | SendRequestError::Custom(..)
-        | _ => FailureClass::Reset,
-    }
-}
-
-fn of_payload_error(error: &PayloadError) -> FailureClass {
-    if matches!(error, PayloadError::Incomplete(_) | PayloadError::Io(_)) {
-        FailureClass::BrokenStream
-    } else {
-        FailureClass::Garbage
     }
 }

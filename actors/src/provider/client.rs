@@ -1,9 +1,14 @@
 //! The HTTP client of one provider: HTTP/1.1 alone, no redirects, no limits of its own but the time to connect.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use awc::http::Version;
+use actix_tls::connect::{self, ConnectInfo, ConnectorService};
+use actix_web::dev::Service;
 use awc::http::header::USER_AGENT;
+use awc::http::{Uri, Version};
 use awc::{Client, Connector};
 
 /// How long a connection may take to come about, and again how long its TLS handshake.
@@ -21,6 +26,7 @@ pub(super) fn client() -> Client {
     // stays, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let connector = Connector::new()
+        .connector(Noting(connect::Connector::default().service()))
         .max_http_version(Version::HTTP_11)
         .limit(0)
         .timeout(CONNECT_WITHIN)
@@ -33,4 +39,48 @@ pub(super) fn client() -> Client {
         .disable_redirects()
         .add_default_header((USER_AGENT, AGENT))
         .finish()
+}
+
+tokio::task_local! {
+    static CONNECTED: Cell<bool>;
+}
+
+/// What a request went out on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WentOn {
+    /// A connection that was made for it.
+    New,
+    /// One that had served a call before.
+    Reused,
+}
+
+/// Sends, and says on what. awc's pool asks for a connection in the request's own future, so one that is asked for in here is this
+/// request's.
+pub(super) async fn noting<S: Future>(sending: S) -> (S::Output, WentOn) {
+    CONNECTED
+        .scope(Cell::new(false), async {
+            let sent = sending.await;
+            (sent, if CONNECTED.with(Cell::get) { WentOn::New } else { WentOn::Reused })
+        })
+        .await
+}
+
+/// The connector of the client: it connects as awc's own does, and notes that it did.
+#[derive(Clone)]
+struct Noting(ConnectorService);
+
+impl Service<ConnectInfo<Uri>> for Noting {
+    type Response = <ConnectorService as Service<ConnectInfo<Uri>>>::Response;
+    type Error = <ConnectorService as Service<ConnectInfo<Uri>>>::Error;
+    type Future = <ConnectorService as Service<ConnectInfo<Uri>>>::Future;
+
+    fn poll_ready(&self, task: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<ConnectInfo<Uri>>::poll_ready(&self.0, task)
+    }
+
+    fn call(&self, to: ConnectInfo<Uri>) -> Self::Future {
+        // Without a call around it there is nobody to tell.
+        let _ = CONNECTED.try_with(|connected| connected.set(true));
+        self.0.call(to)
+    }
 }

@@ -1,25 +1,34 @@
 //! The actor: one per provider. The connection it started outlives it, and so do the calls on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Supervised};
 use tokio_util::task::TaskTracker;
 
-use super::messages::{BreakerState, FirstFree, GetStanding, Standing, TakeTicket, Ticket};
-use super::standing::{self, Leave};
-use crate::clock;
-use crate::error::{CallError, ErrorKind};
+use super::circuit::{Circuit, Moved};
+use super::messages::{FirstFree, GetStanding, Operate, TakeTicket, Ticket};
+use super::ticket::{Answering, Returned};
+use crate::clock::{self, Moment};
+use crate::error::CallError;
 use crate::faults::{self, Point};
-use crate::health::{HealthBoard, Status};
+use crate::health::HealthBoard;
 use crate::ids::{ModelId, ProviderName};
 use crate::mail;
+use crate::metrics::Metrics;
+use crate::metrics::messages::{BreakerMoved, BreakerPosition};
 use crate::provider::dialect::Dialect;
 use crate::provider::endpoint::{Endpoint, EndpointError, Key};
 use crate::provider::{self, Provider, ProviderStart, Timeouts};
 use crate::supervised::{self, Death, Intensity, Start};
 
-/// How many messages may wait: a ticket is asked for once per upstream call.
-const MAILBOX: usize = 1024;
+/// How many messages may wait: three for each upstream call, and far more than the calls that can run, for a ticket that does not
+/// come back keeps its place until the probe's time is over.
+const MAILBOX: usize = 16 * 1024;
+/// How often the passing of time is looked at while a breaker is not closed.
+const TICK: Duration = Duration::from_secs(1);
+/// What a probe may take to be sent and to begin its answer beyond the provider's own time for the first byte.
+const PROBE_MARGIN: Duration = Duration::from_secs(30);
 
 /// What the configuration says of one provider.
 #[derive(Debug, Clone)]
@@ -46,17 +55,27 @@ impl ProviderConfig {
     }
 }
 
-/// Starts the supervisor of one provider on `arbiter`, and with it the provider on the same one. `on_death` is told of the deaths
-/// of both, by actor name.
+/// What a supervisor is given beside its configuration.
+#[derive(Clone)]
+pub struct Wiring<'a> {
+    /// The thread that it and its provider live on.
+    pub arbiter: &'a ArbiterHandle,
+    /// Where it says how the provider is.
+    pub board: HealthBoard,
+    /// Who counts how often its breakers move.
+    pub metrics: Addr<Metrics>,
+}
+
+/// Starts the supervisor of one provider, and with it the provider. `on_death` is told of the deaths of both, by actor name.
 pub fn start<F>(
-    arbiter: &ArbiterHandle,
     config: &ProviderConfig,
-    board: HealthBoard,
+    wiring: Wiring<'_>,
     on_death: F,
 ) -> Result<Addr<ProviderSupervisor>, EndpointError>
 where
     F: Fn(&'static str, Death) + Clone + Send + Sync + 'static,
 {
+    let Wiring { arbiter, board, metrics } = wiring;
     let endpoint = Arc::new(Endpoint::new(config.name.clone(), &config.base_url, &config.key)?);
     let born = ProviderStart {
         endpoint,
@@ -73,12 +92,11 @@ where
         move |death| on_death("provider_supervisor", death),
         move |context| {
             let on_provider_death: OnDeath = Arc::new(move |death| told("provider", death));
-            let myself = context.address();
-            let provider = connect(&arbiter, &born, &myself, &on_provider_death);
-            let standing = standing::Standing::new(clock::now());
-            let supervisor =
-                ProviderSupervisor { arbiter, born, board, on_provider_death, provider, standing };
-            supervisor.say(Status::Ok, String::new());
+            let provider = connect(&arbiter, &born, &context.address(), &on_provider_death);
+            let circuit = Circuit::new(born.timeouts.first_byte + PROBE_MARGIN, clock::now());
+            let mut supervisor =
+                ProviderSupervisor { arbiter, born, board, metrics, on_provider_death, provider, circuit };
+            supervisor.say();
             supervisor
         },
     ))
@@ -91,9 +109,10 @@ pub struct ProviderSupervisor {
     arbiter: ArbiterHandle,
     born: ProviderStart,
     board: HealthBoard,
+    metrics: Addr<Metrics>,
     on_provider_death: OnDeath,
     provider: Addr<Provider>,
-    standing: standing::Standing,
+    circuit: Circuit,
 }
 
 /// The provider's connection died.
@@ -123,25 +142,67 @@ impl ProviderSupervisor {
         self.born.endpoint.provider()
     }
 
-    fn say(&self, status: Status, detail: String) {
-        self.board.set(&format!("provider:{}", self.name()), status, detail, clock::utc_now());
+    /// Tells the health board how the provider is.
+    fn say(&mut self) {
+        let Moment { now, utc } = Moment::read();
+        let (status, detail) = self.circuit.health(now);
+        self.board.set(&format!("provider:{}", self.name()), status, detail, utc);
     }
 
-    fn gave_up(&mut self) {
-        let pause = self.standing.gave_up(clock::now());
-        let detail = format!("its connection died too often; a call in {} s starts it anew", pause.as_secs());
-        self.say(Status::Down, detail);
+    /// Tells the log, the metrics and the board what has moved, if anything has.
+    fn publish(&mut self) {
+        let news = self.circuit.news(clock::now());
+        if news.is_empty() {
+            return;
+        }
+        for moved in news {
+            log_move(self.name(), &moved);
+            let fact = BreakerMoved { provider: self.name().clone(), model: moved.model, to: moved.to };
+            if let Err(error) = mail::tell(&self.metrics, fact) {
+                log::warn!(error:% = error; "a breaker's move was not counted");
+            }
+        }
+        self.say();
+    }
+
+    /// Time moves breakers too, and a board that is not told goes on naming a moment that is past.
+    fn tick(&mut self) {
+        if !self.circuit.is_at_rest() {
+            self.publish();
+            self.say();
+        }
     }
 
     fn start_anew(&mut self, myself: &Addr<Self>) {
         self.provider = connect(&self.arbiter, &self.born, myself, &self.on_provider_death);
-        self.standing.started_anew(clock::now());
-        self.say(Status::Ok, "its connection was started anew".to_owned());
+        self.circuit.connection().started_anew(clock::now());
+    }
+}
+
+fn log_move(provider: &ProviderName, moved: &Moved) {
+    let Moved { model, to, why, wait } = moved;
+    let model = model.as_ref().map_or("", ModelId::as_str);
+    let (why, seconds) = (why.unwrap_or_default(), wait.unwrap_or_default().as_secs_f64());
+    match to {
+        BreakerPosition::Open | BreakerPosition::ForcedOpen | BreakerPosition::Parked => {
+            log::warn!(provider:% = provider, model = model, to = to.as_str(), why = why, for_s = seconds; "breaker opened");
+        }
+        BreakerPosition::HalfOpen => {
+            log::info!(provider:% = provider, model = model, why = why; "breaker lets one call at a time through");
+        }
+        BreakerPosition::Closed | BreakerPosition::Disabled => {
+            log::info!(provider:% = provider, model = model, to = to.as_str(); "breaker closed");
+        }
     }
 }
 
 impl Actor for ProviderSupervisor {
     type Context = Context<Self>;
+
+    /// Each life begins here, and none keeps the timers of the one before.
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(TICK, |supervisor, _| supervisor.tick());
+    }
 }
 
 impl Supervised for ProviderSupervisor {
@@ -155,42 +216,39 @@ impl Handler<TakeTicket> for ProviderSupervisor {
 
     fn handle(&mut self, ask: TakeTicket, context: &mut Context<Self>) -> Self::Result {
         faults::point(Point::ProviderSupervisor);
-        if !self.provider.connected() && self.standing.leave(clock::now()) == Leave::Granted {
-            self.gave_up();
+        let at = Moment::read();
+        if !self.provider.connected() {
+            self.circuit.connection().gave_up(at.now);
         }
-        match self.standing.leave(clock::now()) {
-            Leave::Granted => {}
-            Leave::AfterStart => self.start_anew(&context.address()),
-            Leave::Refused(wait) => {
-                let message = format!(
-                    "{} is being left alone after failures: ask again in {} s, or ask another provider's model",
-                    self.name(),
-                    wait.as_secs() + 1
-                );
-                let refusal = CallError::new(ErrorKind::BreakerOpen, message).retry_after(wait);
-                return Err(refusal.with("provider", self.name().as_str()).with("model", ask.model.as_str()));
+        let asked = self.circuit.ask(&ask.model, ask.attempt, at.now);
+        if asked.as_ref().is_ok_and(|granted| granted.start_anew) {
+            self.start_anew(&context.address());
+        }
+        self.publish();
+        match asked {
+            Ok(granted) => {
+                let myself = context.address();
+                Ok(Ticket::new(self.provider.clone(), granted.state, myself, granted.passes))
             }
+            Err(refusal) => Err(refusal.to_error(self.name(), &ask.model, at)),
         }
-        Ok(Ticket { provider: self.provider.clone(), breaker: BreakerState::Closed })
     }
 }
 
-impl Handler<GetStanding> for ProviderSupervisor {
-    type Result = actix::MessageResult<GetStanding>;
+impl Handler<Answering> for ProviderSupervisor {
+    type Result = ();
 
-    fn handle(&mut self, _: GetStanding, _: &mut Context<Self>) -> Self::Result {
-        let breaker = match self.standing.leave(clock::now()) {
-            Leave::Granted => BreakerState::Closed,
-            Leave::AfterStart => BreakerState::HalfOpen,
-            Leave::Refused(_) => BreakerState::Open,
-        };
-        actix::MessageResult(Standing {
-            host: self.born.endpoint.host().to_owned(),
-            key_fingerprint: self.born.endpoint.key_fingerprint().to_owned(),
-            breaker,
-            restarts: self.standing.restarts(),
-            in_flight: self.born.tasks.len(),
-        })
+    fn handle(&mut self, Answering(passes): Answering, _: &mut Context<Self>) {
+        self.circuit.answering(&passes, clock::now());
+    }
+}
+
+impl Handler<Returned> for ProviderSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Returned { passes, settled }: Returned, _: &mut Context<Self>) {
+        self.circuit.settle(&passes, settled, fastrand::f64(), clock::now());
+        self.publish();
     }
 }
 
@@ -198,10 +256,26 @@ impl Handler<FirstFree> for ProviderSupervisor {
     type Result = Option<ModelId>;
 
     fn handle(&mut self, ask: FirstFree, _: &mut Context<Self>) -> Self::Result {
-        match self.standing.leave(clock::now()) {
-            Leave::Granted | Leave::AfterStart => ask.models.into_iter().next(),
-            Leave::Refused(_) => None,
-        }
+        let now = clock::now();
+        ask.models.into_iter().find(|model| self.circuit.is_free(model, now))
+    }
+}
+
+impl Handler<Operate> for ProviderSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Operate, _: &mut Context<Self>) {
+        self.circuit.operate(ask.model.as_ref(), ask.order, clock::now());
+        self.publish();
+    }
+}
+
+impl Handler<GetStanding> for ProviderSupervisor {
+    type Result = actix::MessageResult<GetStanding>;
+
+    fn handle(&mut self, _: GetStanding, _: &mut Context<Self>) -> Self::Result {
+        let in_flight = self.born.tasks.len();
+        actix::MessageResult(self.circuit.standing(&self.born.endpoint, in_flight, Moment::read()))
     }
 }
 
@@ -210,10 +284,11 @@ impl Handler<ProviderDied> for ProviderSupervisor {
 
     fn handle(&mut self, ProviderDied(death): ProviderDied, _: &mut Context<Self>) {
         match death {
-            Death::Restarted => self.standing.restarted(),
+            Death::Restarted => self.circuit.connection().restarted(),
             // News of a connection that has been replaced since is no news.
             Death::GaveUp if self.provider.connected() => {}
-            Death::GaveUp => self.gave_up(),
+            Death::GaveUp => self.circuit.connection().gave_up(clock::now()),
         }
+        self.publish();
     }
 }

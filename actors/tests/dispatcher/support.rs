@@ -87,12 +87,18 @@ impl Core {
         let store = Store::open(&url, 4, board.clone()).expect("opened");
         let (kimi, glm) =
             (Upstream::start(Make::Kimi).expect("kimi"), Upstream::start(Make::Glm).expect("glm"));
+        let metrics = Metrics::start(&arbiter, |_| {});
         let mut providers = BTreeMap::new();
         for (name, dialect, upstream) in [("kimi", Dialect::Kimi, &kimi), ("glm", Dialect::Glm, &glm)] {
             let name = ProviderName::from(name);
             let config =
                 ProviderConfig::new(name.clone(), dialect, upstream.base_url(), Key::new(name.as_str()));
-            let started = provider_supervisor::start(&arbiter, &config, board.clone(), |_, _| {});
+            let wiring = provider_supervisor::Wiring {
+                arbiter: &arbiter,
+                board: board.clone(),
+                metrics: metrics.clone(),
+            };
+            let started = provider_supervisor::start(&config, wiring, |_, _| {});
             let supervisor = started.expect("a good endpoint");
             providers.insert(name, ProviderLink { supervisor, host: upstream.addr().to_string() });
         }
@@ -111,7 +117,7 @@ impl Core {
             replica: "test".to_owned(),
             store: store.clone(),
             writer,
-            metrics: Metrics::start(&arbiter, |_| {}),
+            metrics,
             providers,
         };
         change(&mut setup);

@@ -1,14 +1,19 @@
 //! A supervisor on real sockets: tickets, standing, health.
 
-use actix::Arbiter;
+use actix::{Arbiter, ArbiterHandle};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
+use exai_actors::metrics::Metrics;
 use exai_actors::provider::endpoint::{EndpointError, Key};
 use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, TakeTicket};
-use exai_actors::provider_supervisor::{self, ProviderConfig};
+use exai_actors::provider_supervisor::{self, ProviderConfig, Wiring};
 use exai_upstream::{Make, Upstream, key_fingerprint};
 
 use crate::support::{SOON, begin, dialect, outcome, prompt};
+
+fn wiring<'a>(arbiter: &'a ArbiterHandle, board: &HealthBoard) -> Wiring<'a> {
+    Wiring { arbiter, board: board.clone(), metrics: Metrics::start(arbiter, |_| {}) }
+}
 
 #[actix::test]
 async fn a_ticket_leads_to_an_answer() {
@@ -17,7 +22,7 @@ async fn a_ticket_leads_to_an_answer() {
     let config = ProviderConfig::new("kimi".into(), dialect(Make::Kimi), upstream.base_url(), key);
     let board = HealthBoard::default();
     let supervisor =
-        provider_supervisor::start(&Arbiter::current(), &config, board.clone(), |_, _| {}).unwrap();
+        provider_supervisor::start(&config, wiring(&Arbiter::current(), &board), |_, _| {}).unwrap();
     let ticket = mail::ask(&supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON)
         .await
         .unwrap()
@@ -36,6 +41,7 @@ async fn a_ticket_leads_to_an_answer() {
 #[actix::test]
 async fn a_base_url_in_the_clear_is_refused() {
     let config = ProviderConfig::new("p".into(), dialect(Make::Glm), "http://api.z.ai/v4", Key::new("k"));
-    let refused = provider_supervisor::start(&Arbiter::current(), &config, HealthBoard::default(), |_, _| {});
+    let refused =
+        provider_supervisor::start(&config, wiring(&Arbiter::current(), &HealthBoard::default()), |_, _| {});
     assert_eq!(refused.err(), Some(EndpointError::NotHttps("p".into())));
 }

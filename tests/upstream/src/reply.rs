@@ -145,7 +145,7 @@ impl<'a> Player<'a> {
     }
 
     fn after(&self) -> Then {
-        if self.keep_alive { Then::KeepAlive } else { Then::Close }
+        if self.keep_alive && !self.script.leave { Then::KeepAlive } else { Then::Close }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {

@@ -47,6 +47,8 @@ pub struct Script {
     pub hang_up: bool,
     /// `reset`: a TCP reset before any byte of an answer.
     pub reset: bool,
+    /// `leave`: after the whole answer, which promised to keep it, the connection closes.
+    pub leave: bool,
     /// `garbage`: 200 `text/event-stream` whose body is no SSE.
     pub garbage: bool,
     /// `html`: 200 `text/html`.

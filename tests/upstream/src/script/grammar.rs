@@ -36,6 +36,7 @@ fn set_switch(script: &mut Script, key: &str) -> Result<(), ScriptError> {
     let switch = match key {
         "hang-up" => &mut script.hang_up,
         "reset" => &mut script.reset,
+        "leave" => &mut script.leave,
         "garbage" => &mut script.garbage,
         "html" => &mut script.html,
         "wrong-type" => &mut script.wrong_type,
@@ -179,6 +180,7 @@ impl Display for Script {
         for (key, on) in [
             ("hang-up", self.hang_up),
             ("reset", self.reset),
+            ("leave", self.leave),
             ("garbage", self.garbage),
             ("html", self.html),
             ("wrong-type", self.wrong_type),

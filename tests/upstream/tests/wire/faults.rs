@@ -61,6 +61,17 @@ fn no_byte_comes_of_a_hang_up_or_an_early_reset() {
 }
 
 #[test]
+fn leave_is_a_whole_answer_and_then_the_end() {
+    let upstream = Upstream::start(Make::Kimi).unwrap();
+    let mut stream = open(&upstream, &ask(Make::Kimi, "leave+tokens=2+pace=0", true));
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("connection: keep-alive") && text.contains("[DONE]"), "{text}");
+    assert_eq!(ended(&upstream), Ended::Complete);
+}
+
+#[test]
 fn stall_is_silence_until_the_client_leaves() {
     let upstream = Upstream::start(Make::Kimi).unwrap();
     let mut stream = open(&upstream, &ask(Make::Kimi, "stall-after=2+pace=0", true));
