@@ -1,8 +1,13 @@
-//! The dashboard's door: what people and probes may ask over HTTP. Every answer is a snapshot that is there already; no request here
-//! waits for an actor.
+//! The dashboard's door: what people and probes may ask over HTTP. Every answer of a probe is a snapshot that is there already and
+//! waits for no actor.
 
+mod breakers;
 mod health;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::Addr;
 use actix_web::http::header;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
@@ -10,8 +15,13 @@ use actix_web::{HttpResponse, guard};
 use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::HealthBoard;
+use exai_actors::ids::ProviderName;
+use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use crate::security::Gate;
+
+/// The largest body that a request here may have, in bytes.
+const BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// What the handlers know.
 #[derive(Clone)]
@@ -22,6 +32,8 @@ pub(crate) struct Door {
     pub(crate) health: HealthBoard,
     /// When EXAI started.
     pub(crate) started: Instant,
+    /// Who decides whether calls may go to each provider.
+    pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
 }
 
 /// The routes of the dashboard's port, for `App::configure`.
@@ -35,6 +47,12 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
+            .service(
+                web::resource("/api/breakers")
+                    .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                    .route(get().to(breakers::list))
+                    .route(web::post().to(breakers::operate)),
+            )
             .default_service(web::to(not_found));
         app.service(scope);
     }
@@ -87,7 +105,7 @@ mod tests {
 
     async fn ask(health: &HealthBoard, request: TestRequest) -> (StatusCode, Value) {
         let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
-        let door = Door { gate, health: health.clone(), started: clock::now() };
+        let door = Door { gate, health: health.clone(), started: clock::now(), supervisors: Arc::default() };
         let app = init_service(App::new().configure(dashboard(door))).await;
         let response = call_service(&app, request.to_request()).await;
         assert_eq!(

@@ -158,6 +158,7 @@ impl Inside {
             metrics: metrics.clone(),
         };
         let links = providers::start(&config, &wiring, &deaths)?;
+        let supervisors = providers::supervisors(&links);
         let setup = Setup {
             catalogue: Arc::clone(&catalogue),
             default_model: default_model.clone(),
@@ -184,7 +185,14 @@ impl Inside {
             board: board.clone(),
         };
         let parts = Parts { dispatcher: dispatcher.clone(), metrics: metrics.clone(), store, about };
-        let inner = outside::Inner { gate, board: board.clone(), started, metrics, writer: writer.clone() };
+        let inner = outside::Inner {
+            gate,
+            board: board.clone(),
+            started,
+            metrics,
+            writer: writer.clone(),
+            supervisors,
+        };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         let drain_within = config.limits.drain;
         Ok(Self { drain_within, board, gave_up, ends, arbiters: [core, stored], writer, dispatcher, outside })

@@ -17,6 +17,7 @@ use std::time::Duration;
 use client::{Client, Era};
 use database::Database;
 use exai_actors::clock;
+use exai_upstream::Script;
 use serde_json::{Value, json};
 use server::{SOON, TOKEN};
 use world::World;
@@ -103,11 +104,14 @@ async fn succeed(world: &World, client: &mut Client) {
 /// Every way to fail that a client or an upstream has.
 async fn fail(world: &World, client: &mut Client) {
     for script in FAILURES {
-        world.next(&format!("think=1+pace=0+{script}"));
+        world.kimi.set_default(Script::of(&format!("think=1+pace=0+{script}")));
+        world.server.reset_breakers("kimi").await;
         let reply = client.call("chat", question()).await;
         silent(&format!("the error of {script}"), &reply.error().to_string());
         silent(&format!("the words of {script}"), reply.text());
     }
+    world.kimi.set_default(Script::default());
+    world.server.reset_breakers("kimi").await;
     for arguments in [
         json!({ "prompt": PROMPT, "model": 7, "x": ARGUMENT }),
         json!({ "prompt": PROMPT, "temperature": ARGUMENT }),
@@ -194,7 +198,7 @@ async fn every_line_of_a_call_names_it() {
     let mut client = world.client().await;
     client.chat("nothing is new any more").await;
     world.until_introduced(1).await;
-    for script in ["tokens=30", "refuse=server_error", "cut-after=4", "hang-up", "stall-after=4"] {
+    for script in ["tokens=30", "refuse=content_filter", "cut-after=4", "reset", "stall-after=4"] {
         let before = world.server.output().len();
         world.next(script);
         let reply = client.call("chat", question()).await;

@@ -1,5 +1,6 @@
 //! The two servers: clients on one port, people and probes on the other. The last to start, the first to stop.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, ResponseError, web};
 use exai_actors::clock::Instant;
 use exai_actors::health::HealthBoard;
+use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
+use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::Settings;
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
@@ -65,6 +68,7 @@ pub(super) struct Inner {
     pub(super) started: Instant,
     pub(super) metrics: Addr<Metrics>,
     pub(super) writer: Addr<StorageWriter>,
+    pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
 }
 
 /// The running servers.
@@ -88,8 +92,12 @@ impl Outside {
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
-        let door =
-            routes::Door { gate: inner.gate.clone(), health: inner.board.clone(), started: inner.started };
+        let door = routes::Door {
+            gate: inner.gate.clone(),
+            health: inner.board.clone(),
+            started: inner.started,
+            supervisors: Arc::new(inner.supervisors),
+        };
         let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
             .workers(1)
             .client_request_timeout(HEAD_WITHIN)

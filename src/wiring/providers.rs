@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use actix::Addr;
 use exai_actors::dispatcher::ProviderLink;
 use exai_actors::ids::ProviderName;
 use exai_actors::models::{BadCatalogue, Catalogue};
 use exai_actors::provider::Timeouts;
 use exai_actors::provider::endpoint::{Endpoint, Key};
-use exai_actors::provider_supervisor::{self, ProviderConfig, Wiring};
+use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
 
 use super::{Deaths, StartError};
 use crate::config::{Config, ConfigError, Provider};
@@ -51,6 +52,13 @@ pub(super) fn start(
     deaths: &Deaths,
 ) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
     config.providers.iter().map(|one| start_one(one, wiring, deaths)).collect()
+}
+
+/// Who decides whether calls may go to each.
+pub(super) fn supervisors(
+    links: &BTreeMap<ProviderName, ProviderLink>,
+) -> BTreeMap<ProviderName, Addr<ProviderSupervisor>> {
+    links.iter().map(|(name, link)| (name.clone(), link.supervisor.clone())).collect()
 }
 
 fn start_one(

@@ -139,6 +139,18 @@ impl Server {
         http(self.mcp, "POST", path).await.0
     }
 
+    /// Closes the breakers and gates of a provider and takes it out of its parking, as an operator would.
+    pub async fn reset_breakers(&self, provider: &str) {
+        let (status, body) =
+            self.operate(&serde_json::json!({ "provider": provider, "order": "reset" })).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Gives an operator's order: status and body.
+    pub async fn operate(&self, order: &Value) -> (u16, String) {
+        ask(self.dashboard, "POST", "/api/breakers", &order.to_string()).await
+    }
+
     /// Waits until `/health/ready` answers this status.
     pub async fn until_ready(&self, status: u16) {
         let by = clock::now() + SOON;
@@ -236,9 +248,14 @@ fn address(line: &str, name: &str) -> SocketAddr {
 }
 
 async fn http(to: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [("Authorization", bearer.as_str()), ("Content-Length", "0"), ("Connection", "close")];
-    match ws::open(to, method, path, &headers).await.unwrap() {
+    ask(to, method, path, "").await
+}
+
+async fn ask(to: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let (bearer, length) = (format!("Bearer {TOKEN}"), body.len().to_string());
+    let headers =
+        [("Authorization", bearer.as_str()), ("Content-Length", length.as_str()), ("Connection", "close")];
+    match ws::open_with(to, method, path, &headers, body).await.unwrap() {
         ws::Opened::Refused(answer) => (answer.status, answer.body),
         ws::Opened::Ws(_) => panic!("{path} is no WebSocket"),
     }

@@ -96,12 +96,24 @@ pub async fn connect(to: SocketAddr, path: &str, more: &[(&str, &str)]) -> io::R
 
 /// Sends a request with exactly these headers (and `Host`).
 pub async fn open(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Opened> {
+    open_with(to, method, path, headers, "").await
+}
+
+/// The same, with a body, whose length the headers give.
+pub async fn open_with(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Opened> {
     let mut stream = TcpStream::connect(to).await?;
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
+    request.push_str(body);
     stream.write_all(request.as_bytes()).await?;
     let mut buffer = Vec::new();
     let end = loop {

@@ -1,0 +1,68 @@
+//! The circuit breakers: how they stand, and the operator's word on them. The one route that waits for an actor, and never long.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::ids::{ModelId, ProviderName};
+use exai_actors::mail;
+use exai_actors::provider_supervisor::messages::{GetStanding, Operate, Order};
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::routes::Door;
+use crate::security::Refusal;
+
+/// How long a supervisor may take; it decides, and never waits for an upstream.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// `POST /api/breakers`: what an operator asks for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operation {
+    /// The provider.
+    provider: String,
+    /// The model whose breaker is meant; none for the provider's own, and for all of its breakers where they are reset.
+    #[serde(default)]
+    model: Option<String>,
+    /// `force_open`, `disable` or `reset`.
+    order: Order,
+}
+
+/// `GET /api/breakers`: every provider with its breakers, gates and parking, and why.
+pub(super) async fn list(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
+    door.gate.check(&request)?;
+    let asked = door.supervisors.values().map(|one| mail::ask(one, GetStanding, ASK_WITHIN));
+    // A supervisor that is being restarted is left out for a moment.
+    let standings: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    Ok(HttpResponse::Ok().json(json!({ "providers": standings })))
+}
+
+/// `POST /api/breakers`: opens, disables or resets a breaker; a reset without a model also takes the provider out of its parking.
+pub(super) async fn operate(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Refusal> {
+    door.gate.check(&request)?;
+    let Ok(Operation { provider, model, order }) = serde_json::from_slice(&body) else {
+        let message = "The body must be {\"provider\": NAME, \"model\": ID or absent, \"order\": \"force_open\" | \"disable\" | \"reset\"}.";
+        return Ok(refused(HttpResponse::BadRequest(), ErrorKind::InvalidArguments, message));
+    };
+    let Some(supervisor) = door.supervisors.get(&ProviderName::from(provider.as_str())) else {
+        let message = "There is no such provider; GET /api/breakers names those there are.";
+        return Ok(refused(HttpResponse::NotFound(), ErrorKind::NotFound, message));
+    };
+    log::warn!(provider = provider.as_str(), order:? = order, of_model = model.is_some(); "an operator moves a breaker");
+    let operation = Operate { model: model.map(ModelId::from), order };
+    if mail::ask(supervisor, operation, ASK_WITHIN).await.is_err() {
+        let message = "The provider's supervisor is being restarted. Ask again in a moment.";
+        return Ok(refused(HttpResponse::ServiceUnavailable(), ErrorKind::Internal, message));
+    }
+    list(request, door).await
+}
+
+fn refused(mut response: actix_web::HttpResponseBuilder, kind: ErrorKind, message: &str) -> HttpResponse {
+    response.json(json!({ "error": CallError::new(kind, message) }))
+}
