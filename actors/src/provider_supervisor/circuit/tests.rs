@@ -249,3 +249,36 @@ fn models_are_bounded() {
     rig.operate(Some("beyond"), Order::ForceOpen);
     rig.ask("beyond").expect("leave");
 }
+
+#[test]
+fn whatever_happens_a_quiet_hour_frees_every_place() {
+    let ends = [None, Some(Settled::Answered), Some(Settled::Lost)].into_iter();
+    let classes = [FailureClass::Connect, FailureClass::Timeout, FailureClass::Busy, FailureClass::Stale];
+    let failed = classes.map(|class| Some(Settled::Failed { class, retry_after: Some(10 * SECOND) }));
+    let ends = ends.chain(failed).collect::<Vec<_>>();
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut rig = Rig::new();
+        let mut out = vec![];
+        for _ in 0..500 {
+            rig.now += Duration::from_millis(random.u64(0..2_000));
+            let model = ["a", "b", "c"][random.usize(0..3)];
+            match rig.circuit.ask(&model.into(), random.u32(1..3), rig.now) {
+                // Some tickets are never seen again.
+                Ok(granted) if random.u32(0..10) > 0 => out.push(granted.passes),
+                Ok(_) | Err(_) => {}
+            }
+            if !out.is_empty() && random.bool() {
+                let passes = out.swap_remove(random.usize(0..out.len()));
+                rig.circuit.answering(&passes, rig.now);
+                rig.circuit.settle(&passes, ends[random.usize(0..ends.len())], random.f64(), rig.now);
+            }
+            rig.circuit.news(rig.now);
+        }
+        rig.now += 3_600 * SECOND;
+        for model in ["a", "b", "c"] {
+            let granted = rig.ask(model).unwrap_or_else(|refusal| panic!("seed {seed}: {refusal:?}"));
+            rig.circuit.settle(&granted.passes, None, 0.0, rig.now);
+        }
+    }
+}
