@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
+mod full_disk;
 mod outages;
 mod records;
 mod recovery;
+mod spool;
 mod tls;
 mod world;
 
