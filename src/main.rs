@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod logs;
 mod mcp;
+mod replica;
 mod routes;
 mod security;
 mod unix;

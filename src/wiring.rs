@@ -5,6 +5,7 @@ mod error;
 mod faults;
 mod outside;
 mod providers;
+mod recovery;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -23,14 +24,14 @@ use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::provider_supervisor;
 use exai_actors::storage::{self, Store};
-use exai_actors::storage_writer::{self, StorageWriter};
+use exai_actors::storage_writer::{self, StorageWriter, batch};
 use exai_actors::supervised::Death;
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::config::Config;
+use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
 
@@ -76,13 +77,14 @@ pub(crate) fn start(config: Config) -> Result<Running, StartError> {
     let sockets = Sockets::bind(&config.listen)?;
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
     storage::migrate(&config.storage.url)?;
+    let replica = Replica::take(config.storage.state_folder.as_deref());
     let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();
     let live = move || {
         System::new().block_on(async move {
-            match Inside::start(config, sockets, gate).await {
+            match Inside::start(config, sockets, gate, replica).await {
                 Ok(inside) => {
                     // Nobody waiting is nobody to tell.
                     let _ = up.send(Ok(()));
@@ -126,10 +128,17 @@ struct Inside {
     writer: Addr<StorageWriter>,
     dispatcher: Addr<Dispatcher>,
     outside: Outside,
+    /// Its locks are held until the process ends.
+    _replica: Replica,
 }
 
 impl Inside {
-    async fn start(config: Config, sockets: Sockets, gate: Gate) -> Result<Self, StartError> {
+    async fn start(
+        config: Config,
+        sockets: Sockets,
+        gate: Gate,
+        replica: Replica,
+    ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
         let board = HealthBoard::default();
         let gave_up = CancellationToken::new();
@@ -145,10 +154,13 @@ impl Inside {
                 durability,
                 board: board.clone(),
                 facts: watch::channel(Default::default()).0,
-                limits: Default::default(),
+                limits: batch::Limits { result_ttl: config.limits.result_ttl, ..Default::default() },
+                spool: replica.spool(config.storage.spool_mib << 20),
             },
             deaths.clone().of("storage_writer", true),
         );
+        recovery::recover(&writer, &replica).await?;
+        actix_rt::spawn(recovery::keep_leases(writer.clone(), replica.id().to_owned()));
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
@@ -165,7 +177,7 @@ impl Inside {
             limits: limits(&config),
             queue_wait: config.limits.queue_wait,
             deadline: config.limits.deadline,
-            replica: Uuid::now_v7().to_string(),
+            replica: replica.id().to_owned(),
             store: store.clone(),
             writer: writer.clone(),
             metrics: metrics.clone(),
@@ -195,7 +207,18 @@ impl Inside {
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         let drain_within = config.limits.drain;
-        Ok(Self { drain_within, board, gave_up, ends, arbiters: [core, stored], writer, dispatcher, outside })
+        let arbiters = [core, stored];
+        Ok(Self {
+            drain_within,
+            board,
+            gave_up,
+            ends,
+            arbiters,
+            writer,
+            dispatcher,
+            outside,
+            _replica: replica,
+        })
     }
 
     /// Serves until it is told to stop, or an actor that nothing works without has died for good.

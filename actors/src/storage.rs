@@ -8,6 +8,7 @@ pub(crate) mod job;
 mod migrations;
 pub mod rows;
 pub mod schema;
+pub(crate) mod spool;
 mod store;
 mod text;
 mod tls;
@@ -15,6 +16,7 @@ pub(crate) mod url;
 
 pub use error::{ConnectError, StorageError};
 pub use migrations::{MigrateError, Migrated, migrate};
+pub use spool::SpoolSettings;
 pub use store::{READS_COMPONENT, Store};
 pub use url::{InvalidUrl, PostgresUrl, TlsMode, Url};
 

@@ -6,6 +6,8 @@ pub mod batch;
 mod committer;
 mod link;
 pub mod messages;
+mod retention;
+mod spooling;
 
 pub use actor::{StorageWriter, Wiring, flush, start, write};
 pub use committer::COMPONENT;

@@ -16,6 +16,7 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     let Document { listen, storage, limits, providers, models, log: _ } = document;
     let range = Range { sources };
     range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
+    range.holds("storage.spool_mib", storage.spool_mib, 1, 1024)?;
     range.holds("limits.global", limits.global, 1, 10_000)?;
     range.holds("limits.per_session", limits.per_session, 1, 10_000)?;
     range.holds("limits.per_conversation", limits.per_conversation, 1, 64)?;
@@ -26,6 +27,8 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     range.holds("limits.requests_per_second", limits.requests_per_second, 1, 100_000)?;
     range.holds("limits.burst", limits.burst, 1, 100_000)?;
     range.holds("limits.deadline_s", limits.deadline.as_secs(), 1, WAIT_S_MAX)?;
+    // A call is forgotten after 90 days, and its answer with it.
+    range.holds("limits.result_ttl_h", limits.result_ttl.as_secs() / 3600, 1, 90 * 24)?;
     range.holds("limits.drain_s", limits.drain.as_secs(), 0, WAIT_S_MAX)?;
     for (name, provider) in providers {
         let key = |field: &str| format!("providers.{name}.{field}");

@@ -65,6 +65,9 @@ pub(crate) struct Limits {
     /// `limits.drain_s`: how long running calls get when EXAI is told to stop, in seconds. Default 25.
     #[serde(rename = "drain_s", deserialize_with = "seconds")]
     pub(crate) drain: Duration,
+    /// `limits.result_ttl_h`: how long an answer is kept, to be fetched or handed out, in hours. Default 24.
+    #[serde(rename = "result_ttl_h", deserialize_with = "hours")]
+    pub(crate) result_ttl: Duration,
 }
 
 impl Default for Limits {
@@ -81,6 +84,7 @@ impl Default for Limits {
             burst: 50,
             deadline: Duration::from_secs(900),
             drain: Duration::from_secs(25),
+            result_ttl: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -121,6 +125,10 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D:
 /// Reads a duration that may be missing from whole seconds.
 pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     seconds(from).map(Some)
+}
+
+fn hours<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(|hours| Duration::from_secs(hours.saturating_mul(60 * 60)))
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

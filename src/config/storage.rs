@@ -1,7 +1,10 @@
 //! `[storage]`: which database keeps the journal. It opens nothing.
 
+use std::path::PathBuf;
+
 use exai_actors::storage::{Durability, Url};
 use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
 
 use crate::config::error::ConfigError;
 use crate::config::inputs::Inputs;
@@ -22,6 +25,12 @@ pub(crate) struct Storage {
     pub(crate) durability: Durability,
     /// `storage.pool_size`: connections that read, beside the one that writes. Default 8.
     pub(crate) pool_size: usize,
+    /// `storage.spool_mib`: disk space, in MiB, for outcomes of running calls while the database is away; it is reserved at the
+    /// start. Default 64.
+    pub(crate) spool_mib: u64,
+    /// Where the processes of this database keep what is theirs: beside a SQLite file, else in the user's data folder. Each
+    /// database has its own, so that nobody writes into one what waits for another. None without a home.
+    pub(crate) state_folder: Option<PathBuf>,
 }
 
 /// `[storage]` as it is written.
@@ -33,18 +42,19 @@ pub(super) struct RawStorage {
     #[serde(deserialize_with = "durability")]
     durability: Durability,
     pub(super) pool_size: usize,
+    pub(super) spool_mib: u64,
 }
 
 impl Default for RawStorage {
     fn default() -> Self {
-        Self { url: None, durability: Durability::default(), pool_size: 8 }
+        Self { url: None, durability: Durability::default(), pool_size: 8, spool_mib: 64 }
     }
 }
 
 impl Storage {
     /// Checks what is written and fills in the default address.
     pub(super) fn resolve(raw: RawStorage, sources: &Sources, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let RawStorage { url, durability, pool_size } = raw;
+        let RawStorage { url, durability, pool_size, spool_mib } = raw;
         let url = match url {
             Some(text) => text.reveal().parse().map_err(|error: exai_actors::storage::InvalidUrl| {
                 let fix = "use sqlite:///path/to/exai.db or postgres://user:password@host/database";
@@ -52,7 +62,25 @@ impl Storage {
             })?,
             None => of_user(inputs)?,
         };
-        Ok(Self { url, durability, pool_size })
+        let state_folder = state_folder(&url, inputs);
+        Ok(Self { url, durability, pool_size, spool_mib, state_folder })
+    }
+}
+
+fn state_folder(url: &Url, inputs: &Inputs) -> Option<PathBuf> {
+    match url {
+        Url::Sqlite(path) => {
+            let mut folder = path.clone().into_os_string();
+            folder.push(".replicas");
+            Some(folder.into())
+        }
+        Url::Postgres(_) => {
+            // Its text has no password, and behind the `?` is how to connect: neither makes it another database.
+            let text = url.to_string();
+            let sum = Sha256::digest(text.split('?').next().unwrap_or_default());
+            let name = sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+            Some(inputs.data_folder()?.join(format!("replicas-{name}")))
+        }
     }
 }
 
@@ -93,6 +121,22 @@ mod tests {
         let inputs = Inputs::of(&[("HOME", "/home/a b")]);
         let storage = Storage::resolve(RawStorage::default(), &Sources::default(), &inputs);
         assert_eq!(storage.unwrap().url, Url::sqlite("/home/a b/.local/share/exai/exai.db"));
+    }
+
+    #[test]
+    fn each_database_has_a_place_for_the_state_of_its_processes() {
+        let inputs = Inputs::of(&[("HOME", "/home/a")]);
+        let folder = |url: &str| {
+            let raw = RawStorage { url: Some(url.into()), ..RawStorage::default() };
+            Storage::resolve(raw, &Sources::default(), &inputs).unwrap().state_folder.unwrap()
+        };
+        assert_eq!(folder("sqlite:///srv/x.db"), PathBuf::from("/srv/x.db.replicas"));
+        let (one, same) =
+            (folder("postgres://exai:old@db/exai"), folder("postgres://exai:new@db/exai?sslmode=disable"));
+        assert_eq!(one, same);
+        assert!(one.starts_with("/home/a/.local/share/exai"), "{one:?}");
+        assert_ne!(one, folder("postgres://exai:old@db/other"));
+        assert_eq!(storage("postgres://exai@db/exai").unwrap().state_folder, None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use exai_actors::models::BadCatalogue;
 use exai_actors::provider::endpoint::EndpointError;
 use exai_actors::storage::{MigrateError, StorageError};
+use exai_actors::storage_writer::messages::WriteError;
 
 use crate::config::ConfigError;
 use crate::security::TokenError;
@@ -32,6 +33,11 @@ pub(crate) enum StartError {
     /// The database cannot be read.
     #[error("the database cannot be opened; look at storage.url (EXAI_STORAGE__URL)")]
     Storage(#[from] StorageError),
+    /// What an earlier process left open could not be closed.
+    #[error(
+        "the calls that an earlier process left open cannot be closed; look at the database and start again"
+    )]
+    Recover(#[source] WriteError),
     /// A provider cannot be reached as configured.
     #[error("a provider is not configured well")]
     Provider(#[from] EndpointError),
@@ -61,6 +67,7 @@ impl StartError {
             Self::Listen { .. }
             | Self::Migrate(_)
             | Self::Storage(_)
+            | Self::Recover(_)
             | Self::Catalogue(_)
             | Self::Signals(_)
             | Self::Thread(_)

@@ -147,6 +147,7 @@ impl Journal {
             attempt: Some(ended(self.call, n, AttemptState::Completed, Some(200), usage, cost)),
             exchange: Some(exchange(request, &completed.plan, &text, usage)),
             frees_key: false,
+            may_be_missing: false,
             ended_at: clock::utc_now(),
         }));
         match self.persist(record, ANSWER_WAITS).await {
@@ -195,6 +196,7 @@ impl Journal {
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
             frees_key: !sent,
+            may_be_missing: false,
             ended_at: clock::utc_now(),
         }))
     }

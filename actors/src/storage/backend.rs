@@ -45,20 +45,23 @@ impl Family for Inline {
 #[path = "statements"]
 pub(crate) mod sqlite {
     use crate::storage::error::Refusal;
+    use crate::storage::job::Rules;
     use crate::storage_writer::messages::{Record, Written};
 
     type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
+    mod open;
     pub(crate) mod read;
+    mod sweep;
     pub(crate) mod write;
 
     /// Writes records one by one: each is a call into a library, and takes microseconds.
-    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+    async fn wave(conn: &mut Conn<'_>, records: &[Record], rules: Rules) -> Result<Vec<Written>, Refusal> {
         let mut written = Vec::with_capacity(records.len());
         for record in records {
-            written.push(write::record(conn, record).await?);
+            written.push(write::record(conn, record, rules).await?);
         }
         Ok(written)
     }
@@ -72,6 +75,7 @@ pub(crate) mod postgres {
     use futures_util::future::join_all;
 
     use crate::storage::error::{Blame, Refusal};
+    use crate::storage::job::Rules;
     use crate::storage_writer::messages::{Record, Written};
 
     /// A shared reference, so that statements can be sent without waiting for the answers to those before them.
@@ -79,15 +83,17 @@ pub(crate) mod postgres {
 
     pub(crate) mod batch;
     pub(crate) mod migrate;
+    mod open;
     pub(crate) mod read;
+    mod sweep;
     pub(crate) mod write;
 
     /// Writes records that do not depend on one another all at once: a batch then costs the round trips of its longest record and
     /// not of all its records, which decides whether a server 20 ms away can be used.
-    async fn wave(conn: &mut Conn<'_>, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+    async fn wave(conn: &mut Conn<'_>, records: &[Record], rules: Rules) -> Result<Vec<Written>, Refusal> {
         let writes = records.iter().map(|record| {
             let mut conn = *conn;
-            async move { write::record(&mut conn, record).await }
+            async move { write::record(&mut conn, record, rules).await }
         });
         let mut written = Vec::with_capacity(records.len());
         let mut refused: Option<Refusal> = None;

@@ -2,20 +2,28 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::{ConnectError, Refusal, in_words};
-use crate::storage_writer::messages::{Record, WriteError, Written};
+use crate::storage_writer::messages::{Record, Subject, WriteError, Written};
 
 /// Something to do on the writer's connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     /// Write these, in this order.
-    Write(Arc<Vec<Record>>),
+    Write(Arc<Vec<Record>>, Rules),
     /// Say whether the database is there.
     Ping {
         /// By a write, which a full disk refuses; by a read otherwise.
         thoroughly: bool,
     },
+}
+
+/// What the statements go by beside the records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// How long an answer that was never delivered waits for whoever asks the same.
+    pub(crate) result_ttl: Duration,
 }
 
 /// What became of a job.
@@ -42,19 +50,22 @@ impl Job {
     /// How many records it has.
     pub(crate) fn records(&self) -> usize {
         match self {
-            Self::Write(records) => records.len(),
+            Self::Write(records, _) => records.len(),
             Self::Ping { .. } => 0,
         }
     }
 }
 
-/// Cuts a batch into runs of records of different calls, conversations and sessions: within a run the order does not matter.
+/// Cuts a batch into runs of records of different calls, conversations and sessions: within a run the order does not matter. A
+/// record about everything is a run of its own.
 pub(crate) fn waves(records: &[Record]) -> Vec<&[Record]> {
     let mut waves = Vec::new();
     let (mut start, mut seen) = (0, HashSet::new());
     for (n, record) in records.iter().enumerate() {
         let subjects = record.subjects();
-        if subjects.iter().flatten().any(|subject| seen.contains(subject)) {
+        let about_all = subjects.contains(&Some(Subject::Everything)) && n > start;
+        let after_all = seen.contains(&Subject::Everything);
+        if about_all || after_all || subjects.iter().flatten().any(|subject| seen.contains(subject)) {
             waves.push(&records[start..n]);
             start = n;
             seen.clear();
@@ -104,5 +115,14 @@ mod tests {
         let records = [delivered(a), delivered(b), delivered(a), delivered(a), delivered(b)];
         let sizes = waves(&records).iter().map(|wave| wave.len()).collect::<Vec<_>>();
         assert_eq!(sizes, [2, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_about_everything_goes_alone() {
+        let delivered = || Record::CallDelivered { call: CallId::mint(), at: UtcMillis(0) };
+        let renewed = || Record::LeasesRenewed { replica: "r".to_owned(), until: UtcMillis(0) };
+        let records = [renewed(), delivered(), delivered(), renewed(), renewed(), delivered()];
+        let sizes = waves(&records).iter().map(|wave| wave.len()).collect::<Vec<_>>();
+        assert_eq!(sizes, [1, 2, 1, 1, 1]);
     }
 }

@@ -20,14 +20,17 @@ struct Migration {
     sql: &'static str,
 }
 
-const SQLITE: &[Migration] = &[Migration {
-    name: "0001_initial",
-    sql: include_str!("../../../migrations/sqlite/0001_initial/up.sql"),
-}];
-const POSTGRES: &[Migration] = &[Migration {
-    name: "0001_initial",
-    sql: include_str!("../../../migrations/postgres/0001_initial/up.sql"),
-}];
+const SQLITE: &[Migration] = &[
+    Migration { name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial/up.sql") },
+    Migration { name: "0002_recovery", sql: include_str!("../../../migrations/sqlite/0002_recovery/up.sql") },
+];
+const POSTGRES: &[Migration] = &[
+    Migration { name: "0001_initial", sql: include_str!("../../../migrations/postgres/0001_initial/up.sql") },
+    Migration {
+        name: "0002_recovery",
+        sql: include_str!("../../../migrations/postgres/0002_recovery/up.sql"),
+    },
+];
 
 /// Locks the whole file against other processes until the commit.
 const SQLITE_BEGIN: &str = "BEGIN EXCLUSIVE";
@@ -214,76 +217,4 @@ fn make_folder(file: &Path) -> Result<(), MigrateError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn both_databases_have_the_same_migrations() {
-        let tables = |migrations: &[Migration]| {
-            migrations.iter().map(|migration| (migration.name, migration.sql)).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            tables(SQLITE),
-            tables(POSTGRES),
-            "differ only with a reason, and then compare the columns here"
-        );
-    }
-
-    /// `table.column type`, each on a line of its own, from the migrations and from diesel's schema alike.
-    #[test]
-    fn the_schema_says_what_the_migrations_say() {
-        let mut migrated = BTreeSet::new();
-        let mut table = "";
-        for line in SQLITE.iter().flat_map(|migration| migration.sql.lines()) {
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (Some("CREATE"), Some("TABLE"), Some(name)) => table = name,
-                (Some(column), Some(kind), _) if line.starts_with("    ") => {
-                    let diesel = match kind.trim_end_matches(',') {
-                        "TEXT" => "Text",
-                        "INTEGER" => "Integer",
-                        "BIGINT" => "BigInt",
-                        "DOUBLE" => "Double",
-                        _ => continue,
-                    };
-                    let required = line.contains("NOT NULL");
-                    let kind = if required { diesel.to_owned() } else { format!("Nullable<{diesel}>") };
-                    migrated.insert(format!("{table}.{column} {kind}"));
-                }
-                _ => {}
-            }
-        }
-        let mut declared = BTreeSet::new();
-        for line in include_str!("schema.rs").lines() {
-            match line.trim_end_matches(',').split_once(" -> ") {
-                Some((column, kind)) if line.starts_with("        ") => {
-                    declared.insert(format!("{table}.{} {kind}", column.trim()));
-                }
-                _ => {
-                    if let Some((name, _)) = line.trim().split_once(" (") {
-                        table = name;
-                    }
-                }
-            }
-        }
-        assert!(migrated.len() > 100);
-        assert_eq!(migrated, declared);
-    }
-
-    #[test]
-    fn an_unknown_or_changed_migration_stops_everything() {
-        let good = || ("0001_initial".to_owned(), checksum(SQLITE[0].sql));
-        assert_eq!(pending(SQLITE, &[]).unwrap().len(), 1);
-        assert_eq!(pending(SQLITE, &[good()]).unwrap().len(), 0);
-        let newer = [good(), ("9999_future".to_owned(), String::new())];
-        assert!(
-            matches!(pending(SQLITE, &newer), Err(MigrateError::Newer { name }) if name == "9999_future")
-        );
-        let changed = [("0001_initial".to_owned(), "0".repeat(64))];
-        assert!(
-            matches!(pending(SQLITE, &changed), Err(MigrateError::Checksum { name }) if name == "0001_initial")
-        );
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::UtcMillis;
 use crate::ids::{
     CallId, ConversationId, IdempotencyKey, ModelId, Principal, ProviderName, SessionId, ToolName,
@@ -9,7 +11,8 @@ use crate::ids::{
 use crate::models::{Role, Usage};
 
 /// The state of a call in the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CallState {
     /// Committed, not yet sent upstream.
     Accepted,
@@ -28,7 +31,8 @@ pub enum CallState {
 }
 
 /// The state of one upstream request in the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     /// Sent, or about to be.
     Dispatched,
@@ -89,7 +93,7 @@ pub struct NewAttempt {
 }
 
 /// How an upstream request ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndedAttempt {
     /// The call.
     pub call: CallId,
@@ -108,7 +112,7 @@ pub struct EndedAttempt {
 }
 
 /// How a call ended: one transaction with its attempt and its turns.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndedCall {
     /// The call.
     pub id: CallId,
@@ -126,12 +130,14 @@ pub struct EndedCall {
     pub exchange: Option<NewExchange>,
     /// Whether its idempotency key may name another call from now on, because this one was never sent.
     pub frees_key: bool,
+    /// Whether the call may not stand, because nobody knows whether its opening was written; then there is nothing to end.
+    pub may_be_missing: bool,
     /// When.
     pub ended_at: UtcMillis,
 }
 
 /// A question and its answer, to be appended to a conversation, which is made if it does not exist.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewExchange {
     /// The conversation.
     pub conversation: ConversationId,
@@ -157,6 +163,30 @@ pub struct NewExchange {
     pub provider: ProviderName,
     /// When.
     pub at: UtcMillis,
+}
+
+/// The open calls that nobody works on any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Abandoned {
+    /// Those of a replica whose process has ended.
+    OfReplica(String),
+    /// Those of any replica whose lease ran out before this.
+    ExpiredBefore(UtcMillis),
+}
+
+/// What is kept no longer. Each moment is the newest that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outdated {
+    /// The text of answers that came before this; their calls stay.
+    pub results: UtcMillis,
+    /// Calls that were accepted before this, with their attempts.
+    pub calls: UtcMillis,
+    /// Conversations without a turn since this.
+    pub conversations: UtcMillis,
+    /// Sessions that ended before this, or of which nothing was heard since.
+    pub sessions: UtcMillis,
+    /// Rows of each kind that one transaction takes, so that it holds no lock for long.
+    pub rows_max: u32,
 }
 
 /// A connection, as the journal keeps it.

@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use super::batch::Limits;
 use super::committer::{self, Setup, Waiting};
 use super::messages::{Flush, Record, Write, WriteError, WriterFacts, Written};
+use super::retention;
 use crate::faults::{self, Point};
 use crate::health::HealthBoard;
 use crate::mail::{self, MailError};
-use crate::storage::{Durability, Url};
+use crate::storage::{Durability, SpoolSettings, Url};
 use crate::supervised::{self, Death, Intensity, Start};
 
 /// How many messages may wait for the writer, before they are even taken into its batch.
@@ -48,14 +49,16 @@ pub struct Wiring<'a> {
     pub board: HealthBoard,
     /// Where it says what it has done.
     pub facts: watch::Sender<WriterFacts>,
-    /// How much may wait.
+    /// How much may wait, and for how long answers are kept.
     pub limits: Limits,
+    /// Where outcomes wait while the database is away; without one their callers do.
+    pub spool: Option<SpoolSettings>,
 }
 
 /// Starts the writer. `on_death` hears of every death of the actor; after [`Death::GaveUp`] nothing is written any more.
 pub fn start(wiring: Wiring<'_>, on_death: impl Fn(Death) + Send + 'static) -> Addr<StorageWriter> {
-    let Wiring { arbiter, url, durability, board, facts, limits } = wiring;
-    let setup = Setup { url, durability, board, facts };
+    let Wiring { arbiter, url, durability, board, facts, limits, spool } = wiring;
+    let setup = Setup { url, durability, board, facts, limits, spool };
     let start = Start { name: "storage_writer", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };
     supervised::start(start, on_death, move |_| {
         let waiting = Waiting::new(limits);
@@ -99,6 +102,10 @@ impl Actor for StorageWriter {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(CHECK_EVERY, |writer, _| writer.keep_committing());
+        context.run_later(retention::FIRST_AFTER, |writer, context| {
+            writer.expire();
+            context.run_interval(retention::EVERY, |writer, _| writer.expire());
+        });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -120,6 +127,13 @@ impl StorageWriter {
             self.kept.waiting.settle();
             self.kept.committer = Rc::new(spawn(&self.kept.waiting, &self.kept.setup));
         }
+    }
+}
+
+impl StorageWriter {
+    fn expire(&self) {
+        let Kept { setup, waiting, .. } = &self.kept;
+        actix::spawn(retention::expire(Rc::clone(waiting), setup.limits.result_ttl));
     }
 }
 

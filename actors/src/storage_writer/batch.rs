@@ -1,8 +1,12 @@
 //! What waits to be written, within limits. It decides what goes into the next commit and who is told when; it writes nothing.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Bounds of a [`Batch`].
+/// How long an answer is kept: 24 hours.
+const RESULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bounds of a [`Batch`], and of what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Rows that may wait.
@@ -13,6 +17,8 @@ pub struct Limits {
     pub commit_rows_max: usize,
     /// Bytes in one commit; a single larger row goes alone.
     pub commit_bytes_max: usize,
+    /// How long an answer is kept, delivered or not.
+    pub result_ttl: Duration,
 }
 
 impl Default for Limits {
@@ -23,6 +29,7 @@ impl Default for Limits {
             waiting_bytes_max: 128 << 20,
             commit_rows_max: 1024,
             commit_bytes_max: 16 << 20,
+            result_ttl: RESULT_TTL,
         }
     }
 }
@@ -116,8 +123,13 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Limits =
-        Limits { waiting_rows_max: 6, waiting_bytes_max: 40, commit_rows_max: 3, commit_bytes_max: 20 };
+    const SMALL: Limits = Limits {
+        waiting_rows_max: 6,
+        waiting_bytes_max: 40,
+        commit_rows_max: 3,
+        commit_bytes_max: 20,
+        result_ttl: RESULT_TTL,
+    };
 
     #[derive(Debug, Clone)]
     enum Step {

@@ -11,9 +11,11 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::batch::{Batch, Limits};
 use super::link::Link;
 use super::messages::{Record, Write, WriteError, WriterFacts, Written};
+use super::spooling::Spooling;
 use crate::clock;
 use crate::health::{HealthBoard, Status};
-use crate::storage::job::{Done, Job};
+use crate::storage::job::{Done, Down, Job, Rules};
+use crate::storage::spool::SpoolSettings;
 use crate::storage::{Durability, Url};
 
 /// The name on the health board.
@@ -79,85 +81,128 @@ pub(super) struct Setup {
     pub(super) durability: Durability,
     pub(super) board: HealthBoard,
     pub(super) facts: watch::Sender<WriterFacts>,
+    pub(super) limits: Limits,
+    pub(super) spool: Option<SpoolSettings>,
 }
 
 /// Commits what waits, for ever.
 pub(super) async fn run(waiting: Rc<Waiting>, setup: Setup) {
-    let mut link = Link::new(setup.url.clone(), setup.durability);
-    let mut well = setup.ping(&mut link, true).await;
+    let link = Link::new(setup.url.clone(), setup.durability);
+    let spooling = Spooling::open(setup.spool.clone()).await;
+    let mut committer = Committer { setup, link, spooling, waiting };
+    let mut well = committer.look(true).await;
     loop {
-        if tokio::time::timeout(PING_EVERY, waiting.wake.notified()).await.is_err() {
+        if tokio::time::timeout(PING_EVERY, committer.waiting.wake.notified()).await.is_err() {
             // After a failure only a write shows that writes go through again.
-            well = setup.ping(&mut link, !well).await;
+            well = committer.look(!well).await;
             continue;
         }
         loop {
-            let taken = waiting.batch.borrow_mut().take();
+            let taken = committer.waiting.batch.borrow_mut().take();
             if taken.is_empty() {
                 break;
             }
-            well = setup.commit(&mut link, &waiting, taken).await;
+            well = committer.commit(taken).await;
         }
     }
 }
 
-impl Setup {
-    async fn commit(&self, link: &mut Link, waiting: &Waiting, taken: Vec<(Record, Caller)>) -> bool {
+struct Committer {
+    setup: Setup,
+    link: Link,
+    spooling: Spooling,
+    waiting: Rc<Waiting>,
+}
+
+impl Committer {
+    async fn commit(&mut self, taken: Vec<(Record, Caller)>) -> bool {
         let started = clock::now();
         let rows = taken.len();
-        waiting.in_flight.set(rows);
+        self.waiting.in_flight.set(rows);
         let (records, callers) = taken.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-        let done = link.run(Job::Write(Arc::new(records))).await;
+        let records = Arc::new(records);
+        let mut done = match self.replay().await {
+            Ok(()) => self.link.run(Job::Write(Arc::clone(&records), self.rules())).await,
+            Err(down) => Done::unavailable(rows, down),
+        };
         assert_eq!(done.outcomes.len(), rows, "each record has an outcome");
-        self.publish(&done, clock::now() - started, waiting);
+        self.spooling.keep(&records, &mut done.outcomes).await;
+        self.publish(&done, clock::now() - started);
         // Who hears that the database is away finds the board saying so.
-        let well = self.report(&done);
+        let well = self.report(done.down.as_ref());
         for (caller, outcome) in callers.into_iter().zip(done.outcomes.iter().cloned()) {
             // Nobody need listen.
             drop(caller.send(outcome));
         }
-        waiting.settle();
+        self.waiting.settle();
         well
     }
 
-    async fn ping(&self, link: &mut Link, thoroughly: bool) -> bool {
-        let done = link.run(Job::Ping { thoroughly }).await;
-        self.report(&done)
+    /// Asks how the database is, and writes what waits in the spool if it is well.
+    async fn look(&mut self, thoroughly: bool) -> bool {
+        self.spooling.reopen().await;
+        let mut down = self.link.run(Job::Ping { thoroughly }).await.down;
+        if down.is_none() {
+            down = self.replay().await.err();
+        }
+        self.publish_spool();
+        self.report(down.as_ref())
     }
 
-    fn publish(&self, done: &Done, took: Duration, waiting: &Waiting) {
+    async fn replay(&mut self) -> Result<(), Down> {
+        let rules = self.rules();
+        self.spooling.replay(&mut self.link, rules).await
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { result_ttl: self.setup.limits.result_ttl }
+    }
+
+    fn publish(&self, done: &Done, took: Duration) {
         let count = |outcome: fn(&Result<Written, WriteError>) -> bool| {
             u64::try_from(done.outcomes.iter().filter(|one| outcome(one)).count()).unwrap_or(u64::MAX)
         };
-        self.facts.send_modify(|facts| {
+        self.setup.facts.send_modify(|facts| {
             facts.commits += done.commits;
             facts.records += count(|outcome| outcome.is_ok());
             facts.refused += count(|outcome| *outcome == Err(WriteError::Refused));
             facts.unavailable += count(|outcome| *outcome == Err(WriteError::Unavailable));
             facts.last_batch = done.outcomes.len();
             facts.last_commit = took;
-            facts.waiting = waiting.batch.borrow().waiting();
+            facts.waiting = self.waiting.batch.borrow().waiting();
             if done.commits > 0 {
                 facts.last_commit_at = Some(clock::utc_now());
             }
         });
+        self.publish_spool();
+    }
+
+    fn publish_spool(&self) {
+        let (rows, bytes, replayed) = (self.spooling.rows(), self.spooling.bytes(), self.spooling.replayed());
+        self.setup.facts.send_if_modified(|facts| {
+            let before = (facts.spool_rows, facts.spool_bytes, facts.spool_replayed);
+            (facts.spool_rows, facts.spool_bytes, facts.spool_replayed) = (rows, bytes, replayed);
+            before != (rows, bytes, replayed)
+        });
     }
 
     /// Tells the board how the database is, and the log when that changes.
-    fn report(&self, done: &Done) -> bool {
-        let (status, detail) = match &done.down {
-            None => (Status::Ok, format!("{}, {}", self.url.kind(), self.durability.in_words())),
+    fn report(&self, down: Option<&Down>) -> bool {
+        let Setup { url, durability, board, .. } = &self.setup;
+        let (status, mut detail) = match down {
+            None => (Status::Ok, format!("{}, {}", url.kind(), durability.in_words())),
             Some(down) => (Status::Down, down.words.clone()),
         };
-        let before = self.board.get(COMPONENT).map(|health| health.status);
-        match (before, &done.down) {
+        let before = board.get(COMPONENT).map(|health| health.status);
+        match (before, down) {
             (None | Some(Status::Ok | Status::Degraded), Some(down)) => {
-                log::error!(url:% = self.url; "the database is not available: {}", down.words);
+                log::error!(url:%; "the database is not available: {}", down.words);
             }
-            (Some(Status::Down), None) => log::info!(url:% = self.url; "the database is available again"),
+            (Some(Status::Down), None) => log::info!(url:%; "the database is available again"),
             (Some(Status::Down), Some(_)) | (None | Some(Status::Ok | Status::Degraded), None) => {}
         }
-        self.board.set(COMPONENT, status, detail, clock::utc_now());
+        detail.push_str(&self.spooling.in_words());
+        board.set(COMPONENT, status, detail, clock::utc_now());
         status == Status::Ok
     }
 }

@@ -50,12 +50,8 @@ impl Link {
 
     /// Does a job. A write is refused at once while the database is being left alone after failures; a ping never is.
     pub(super) async fn run(&mut self, job: Job) -> Done {
-        let left_alone = self.retry_at.is_some_and(|at| clock::now() < at);
-        if left_alone && matches!(job, Job::Write(_)) {
-            return Done::unavailable(
-                job.records(),
-                Down::because("the database was not available a moment ago"),
-            );
+        if let (Some(down), Job::Write(..)) = (self.left_alone(), &job) {
+            return Done::unavailable(job.records(), down);
         }
         let fresh = matches!(self.state, State::None | State::Stuck(_));
         let mut done = self.run_once(job.clone()).await;
@@ -65,6 +61,12 @@ impl Link {
         }
         self.note(done.down.is_none());
         done
+    }
+
+    /// Why no write is tried just now, if none is.
+    pub(super) fn left_alone(&self) -> Option<Down> {
+        let left_alone = self.retry_at.is_some_and(|at| clock::now() < at);
+        left_alone.then(|| Down::because("the database was not available a moment ago"))
     }
 
     fn note(&mut self, well: bool) {

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
-use crate::storage::rows::{EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewSession};
+use crate::storage::rows::{
+    Abandoned, EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewSession, Outdated,
+};
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
 #[derive(Message)]
@@ -48,6 +50,22 @@ pub enum Record {
     SessionOpened(NewSession),
     /// A client went.
     SessionEnded(EndedSession),
+    /// A replica still answers for its open calls.
+    LeasesRenewed {
+        /// The replica.
+        replica: String,
+        /// Until when.
+        until: UtcMillis,
+    },
+    /// Nobody works on these calls any more: what was never sent is `interrupted`, what was sent is `unknown`.
+    Recovered {
+        /// Which calls.
+        abandoned: Abandoned,
+        /// When that was found out.
+        at: UtcMillis,
+    },
+    /// The time of these rows has come. One step: it is repeated while rows go.
+    Expired(Outdated),
 }
 
 /// A write that is durable.
@@ -59,6 +77,15 @@ pub enum Written {
     DuplicateKey,
     /// The principal has an answer to this very request that was never delivered; nothing was written.
     Undelivered(CallId),
+    /// The abandoned calls are closed.
+    Recovered {
+        /// Calls that had never been sent: safe to ask again.
+        interrupted: u64,
+        /// Calls that had been sent, and of which nobody knows what became.
+        unknown: u64,
+    },
+    /// This many rows are gone, or have lost what they kept; 0 when none was left.
+    Expired(u64),
 }
 
 /// A write that did not happen.
@@ -102,6 +129,12 @@ pub struct WriterFacts {
     pub last_commit_at: Option<UtcMillis>,
     /// Records that wait for the next batch.
     pub waiting: usize,
+    /// Outcomes that are durable in the spool and wait for the database.
+    pub spool_rows: u64,
+    /// Their size in bytes.
+    pub spool_bytes: u64,
+    /// Outcomes that the database took from the spool.
+    pub spool_replayed: u64,
 }
 
 /// A row, or a family of rows, that a record is about.
@@ -113,6 +146,8 @@ pub(crate) enum Subject {
     Conversation(ConversationId),
     /// A session.
     Session(SessionId),
+    /// Whatever there is.
+    Everything,
 }
 
 /// What a record without its texts takes in memory and in the database, roughly.
@@ -130,6 +165,9 @@ impl Record {
             Self::CallDelivered { .. } => "call_delivered",
             Self::SessionOpened(_) => "session_opened",
             Self::SessionEnded(_) => "session_ended",
+            Self::LeasesRenewed { .. } => "leases_renewed",
+            Self::Recovered { .. } => "recovered",
+            Self::Expired(_) => "expired",
         }
     }
 
@@ -148,7 +186,18 @@ impl Record {
             }
             Self::SessionOpened(session) => [Some(Subject::Session(session.id)), None],
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
+            Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
+                [Some(Subject::Everything), None]
+            }
         }
+    }
+
+    /// The one call that it is about, for logs.
+    pub(crate) fn call(&self) -> Option<CallId> {
+        self.subjects().into_iter().flatten().find_map(|subject| match subject {
+            Subject::Call(call) => Some(call),
+            Subject::Conversation(_) | Subject::Session(_) | Subject::Everything => None,
+        })
     }
 
     /// Its size in bytes, roughly: what the limits of the writer count.
@@ -172,7 +221,10 @@ impl Record {
             | Self::CallStreaming { .. }
             | Self::CallDelivered { .. }
             | Self::SessionOpened(_)
-            | Self::SessionEnded(_) => 0,
+            | Self::SessionEnded(_)
+            | Self::LeasesRenewed { .. }
+            | Self::Recovered { .. }
+            | Self::Expired(_) => 0,
         };
         RECORD_BYTES + texts
     }

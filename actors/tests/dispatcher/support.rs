@@ -81,6 +81,7 @@ impl Core {
                 board: board.clone(),
                 facts: watch::channel(Default::default()).0,
                 limits: Default::default(),
+                spool: None,
             },
             |_| {},
         );

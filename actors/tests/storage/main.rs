@@ -2,23 +2,29 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
+mod full_disk;
 mod outages;
 mod records;
+mod recovery;
+mod spool;
 mod tls;
 mod world;
+
+use cases::*;
+use recovery::*;
 
 /// Runs each case on both databases.
 macro_rules! on_both {
     ($($(#[$attribute:meta])* $case:ident,)*) => {
         mod sqlite {
-            $($(#[$attribute])* #[actix::test] async fn $case() { crate::cases::$case(crate::world::Db::sqlite().await).await; })*
+            $($(#[$attribute])* #[actix::test] async fn $case() { crate::$case(crate::world::Db::sqlite().await).await; })*
         }
         mod postgres {
             $(
                 $(#[$attribute])*
                 #[actix::test]
                 #[ignore = "needs Postgres: tests/run starts one"]
-                async fn $case() { crate::cases::$case(crate::world::Db::postgres().await).await; }
+                async fn $case() { crate::$case(crate::world::Db::postgres().await).await; }
             )*
         }
     };
@@ -39,4 +45,13 @@ on_both! {
     two_processes_may_migrate_at_once,
     a_foreign_schema_is_refused_by_name,
     process_durability_writes_the_same,
+    an_undelivered_answer_is_handed_out,
+    only_an_answer_of_ones_own_to_the_same_request_is_handed_out,
+    the_very_same_call_is_never_its_own_answer,
+    a_key_is_taken_over_only_from_the_unknown,
+    a_dead_replicas_calls_are_closed,
+    a_lease_that_ran_out_is_an_abandoned_call,
+    a_closed_call_is_not_sent,
+    the_end_of_a_call_that_may_not_stand_is_no_defect,
+    what_is_outdated_goes_in_steps,
 }

@@ -25,7 +25,7 @@ fn opened(id: CallId) -> Record {
     Record::CallOpened(call(id, "ann", None), Some(attempt(id, 1)))
 }
 
-fn path_of(db: &Db) -> std::path::PathBuf {
+pub(crate) fn path_of(db: &Db) -> std::path::PathBuf {
     match &db.url {
         Url::Sqlite(path) => path.clone(),
         Url::Postgres(_) => panic!("a SQLite test"),
@@ -190,7 +190,7 @@ impl Server {
     }
 
     /// Runs a function of `postgres.sh`.
-    fn order(&mut self, function: &str) {
+    pub(crate) fn order(&mut self, function: &str) {
         writeln!(self.orders, "{function}").unwrap();
         assert_eq!(self.answer(), "done");
     }

@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::ids::CallId;
-use exai_actors::storage::{self, Durability, Store, Url};
+use exai_actors::storage::{self, Durability, SpoolSettings, Store, Url};
 use exai_actors::storage_writer::batch::Limits;
 use exai_actors::storage_writer::messages::{Flush, Record, WriteError, WriterFacts, Written};
 use exai_actors::storage_writer::{self, COMPONENT, StorageWriter, Wiring};
@@ -108,6 +108,15 @@ impl World {
     }
 
     pub(crate) fn with(db: Db, durability: Durability, limits: Limits) -> Self {
+        Self::start(db, durability, limits, None)
+    }
+
+    /// One with a spool.
+    pub(crate) fn spooling(db: Db, spool: SpoolSettings) -> Self {
+        Self::start(db, Durability::Power, Limits::default(), Some(spool))
+    }
+
+    fn start(db: Db, durability: Durability, limits: Limits, spool: Option<SpoolSettings>) -> Self {
         storage::migrate(&db.url).unwrap();
         let board = HealthBoard::default();
         let arbiter = Arbiter::new();
@@ -120,6 +129,7 @@ impl World {
                 board: board.clone(),
                 facts: sender,
                 limits,
+                spool,
             },
             |_| {},
         );

@@ -41,7 +41,8 @@ pub(super) fn toolbox() -> io::Result<(Toolbox, TempDir)> {
     let store = Store::open(&url, 1, board.clone()).map_err(io::Error::other)?;
     let facts = watch::channel(Default::default()).0;
     let limits = Default::default();
-    let wiring = Wiring { arbiter: &arbiter, url, durability, board: board.clone(), facts, limits };
+    let wiring =
+        Wiring { arbiter: &arbiter, url, durability, board: board.clone(), facts, limits, spool: None };
     let metrics = Metrics::start(&arbiter, |_| {});
     let catalogue = Arc::new(Catalogue::new(std::iter::empty()).map_err(io::Error::other)?);
     let setup = Setup {

@@ -7,13 +7,13 @@ use super::{Conn, read, write};
 use crate::clock;
 use crate::storage::connect::OPERATION_WITHIN;
 use crate::storage::error::{Blame, Refusal};
-use crate::storage::job::{Done, Down, Job, waves};
+use crate::storage::job::{Done, Down, Job, Rules, waves};
 use crate::storage_writer::messages::{Record, WriteError, Written};
 
 /// Does a job, and says in `down` whether the connection may be used again.
 pub(crate) async fn run(conn: &mut Conn<'_>, begin: &str, job: &Job) -> Done {
     match job {
-        Job::Write(records) => batch(conn, begin, records).await,
+        Job::Write(records, rules) => batch(conn, begin, records, *rules).await,
         Job::Ping { thoroughly } => {
             let pinged = if *thoroughly { probe(conn, begin).await } else { ping(conn).await };
             Done { outcomes: Vec::new(), commits: 0, down: pinged.err().map(|refusal| Down::from(&refusal)) }
@@ -21,8 +21,8 @@ pub(crate) async fn run(conn: &mut Conn<'_>, begin: &str, job: &Job) -> Done {
     }
 }
 
-async fn batch(conn: &mut Conn<'_>, begin: &str, records: &[Record]) -> Done {
-    match together(conn, begin, records).await {
+async fn batch(conn: &mut Conn<'_>, begin: &str, records: &[Record], rules: Rules) -> Done {
+    match together(conn, begin, records, rules).await {
         Ok(written) => {
             return Done { outcomes: written.into_iter().map(Ok).collect(), commits: 1, down: None };
         }
@@ -36,7 +36,7 @@ async fn batch(conn: &mut Conn<'_>, begin: &str, records: &[Record]) -> Done {
         let outcome = if done.down.is_some() {
             Err(WriteError::Unavailable)
         } else {
-            alone(conn, begin, record, &mut done).await
+            alone(conn, begin, record, rules, &mut done).await
         };
         done.outcomes.push(outcome);
     }
@@ -47,9 +47,10 @@ async fn alone(
     conn: &mut Conn<'_>,
     begin: &str,
     record: &Record,
+    rules: Rules,
     done: &mut Done,
 ) -> Result<Written, WriteError> {
-    let refusal = match together(conn, begin, slice::from_ref(record)).await {
+    let refusal = match together(conn, begin, slice::from_ref(record), rules).await {
         Ok(written) => {
             done.commits += 1;
             return written.first().copied().ok_or(WriteError::Refused);
@@ -63,18 +64,24 @@ async fn alone(
         Blame::Unclear => probe(conn, begin).await.is_ok(),
     };
     if row {
-        log::error!(record = record.kind(); "the database refused a row: {}", refusal.for_people());
+        let call = record.call().map(|call| call.to_string()).unwrap_or_default();
+        log::error!(record = record.kind(), call = call.as_str(); "the database refused a row: {}", refusal.for_people());
         return Err(WriteError::Refused);
     }
     done.down = Some(Down::from(&refusal));
     Err(WriteError::Unavailable)
 }
 
-async fn together(conn: &mut Conn<'_>, begin: &str, records: &[Record]) -> Result<Vec<Written>, Refusal> {
+async fn together(
+    conn: &mut Conn<'_>,
+    begin: &str,
+    records: &[Record],
+    rules: Rules,
+) -> Result<Vec<Written>, Refusal> {
     transaction(conn, begin, async |conn: &mut Conn<'_>| {
         let mut written = Vec::with_capacity(records.len());
         for wave in waves(records) {
-            written.append(&mut super::wave(conn, wave).await?);
+            written.append(&mut super::wave(conn, wave, rules).await?);
         }
         Ok(written)
     })

@@ -4,12 +4,11 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::Conn;
+use super::{Conn, open, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
-use crate::storage::rows::{
-    CallState, EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewExchange, NewSession,
-};
+use crate::storage::job::Rules;
+use crate::storage::rows::{CallState, EndedAttempt, EndedCall, EndedSession, NewExchange, NewSession};
 use crate::storage::schema::{attempts, calls, conversations, messages, sessions, storage_probe};
 use crate::storage::text::storable;
 use crate::storage_writer::messages::{Record, Written};
@@ -35,85 +34,20 @@ pub(crate) async fn probe(conn: &mut Conn<'_>, at: i64) -> QueryResult<()> {
 }
 
 /// Writes one record inside the caller's transaction.
-pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record) -> Result<Written, Refusal> {
+pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -> Result<Written, Refusal> {
     match record {
-        Record::CallOpened(call, attempt) => call_opened(conn, call, attempt.as_ref()).await,
-        Record::AttemptOpened(attempt) => attempt_opened(conn, attempt).await,
+        Record::CallOpened(call, attempt) => open::call_opened(conn, call, attempt.as_ref(), rules).await,
+        Record::AttemptOpened(attempt) => open::attempt_opened(conn, attempt).await,
         Record::AttemptEnded(ended) => attempt_ended(conn, ended).await,
         Record::CallStreaming { call, at } => call_streaming(conn, &call.to_string(), at.0).await,
         Record::CallEnded(ended) => call_ended(conn, ended).await,
         Record::CallDelivered { call, at } => call_delivered(conn, &call.to_string(), at.0).await,
         Record::SessionOpened(session) => session_opened(conn, session).await,
         Record::SessionEnded(ended) => session_ended(conn, ended).await,
+        Record::LeasesRenewed { replica, until } => sweep::leases_renewed(conn, replica, until.0).await,
+        Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
+        Record::Expired(outdated) => sweep::expired(conn, outdated).await,
     }
-}
-
-async fn call_opened(
-    conn: &mut Conn<'_>,
-    call: &NewCall,
-    attempt: Option<&NewAttempt>,
-) -> Result<Written, Refusal> {
-    let id = call.id.to_string();
-    let state = if attempt.is_some() { CallState::Dispatched } else { CallState::Accepted };
-    let inserted = diesel::insert_into(calls::table)
-        .values((
-            calls::id.eq(&id),
-            calls::principal.eq(call.principal.as_str()),
-            calls::session_id.eq(call.session.to_string()),
-            calls::conversation_id.eq(call.conversation.map(|conversation| conversation.to_string())),
-            calls::tool.eq(storable(call.tool.as_str())),
-            calls::request_hash.eq(storable(&call.request_hash)),
-            calls::idempotency_key.eq(call.idempotency_key.as_ref().map(|key| key.as_str())),
-            calls::state.eq(state.as_str()),
-            calls::replica.eq(storable(&call.replica)),
-            calls::accepted_at.eq(call.accepted_at.0),
-            calls::dispatched_at.eq(attempt.map(|attempt| attempt.dispatched_at.0)),
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
-    if inserted == 0 {
-        // Either the key is taken, or this very call stands already.
-        let same = calls::table.find(&id).filter(calls::principal.eq(call.principal.as_str()));
-        if same.count().get_result::<i64>(conn).await? == 0 {
-            return Ok(Written::DuplicateKey);
-        }
-    }
-    if let Some(attempt) = attempt {
-        insert_attempt(conn, attempt).await?;
-    }
-    Ok(Written::Done)
-}
-
-async fn insert_attempt(conn: &mut Conn<'_>, attempt: &NewAttempt) -> QueryResult<usize> {
-    diesel::insert_into(attempts::table)
-        .values((
-            attempts::call_id.eq(attempt.call.to_string()),
-            attempts::n.eq(attempt.n),
-            attempts::provider.eq(attempt.provider.as_str()),
-            attempts::model.eq(attempt.model.as_str()),
-            attempts::host.eq(&attempt.host),
-            attempts::state.eq("dispatched"),
-            attempts::dispatched_at.eq(attempt.dispatched_at.0),
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await
-}
-
-async fn attempt_opened(conn: &mut Conn<'_>, attempt: &NewAttempt) -> Result<Written, Refusal> {
-    // A call that does not stand is refused here, by the foreign key.
-    insert_attempt(conn, attempt).await?;
-    let waiting =
-        calls::table.find(attempt.call.to_string()).filter(calls::state.eq(CallState::Accepted.as_str()));
-    diesel::update(waiting)
-        .set((
-            calls::state.eq(CallState::Dispatched.as_str()),
-            calls::dispatched_at.eq(attempt.dispatched_at.0),
-        ))
-        .execute(conn)
-        .await?;
-    Ok(Written::Done)
 }
 
 async fn attempt_ended(conn: &mut Conn<'_>, ended: &EndedAttempt) -> Result<Written, Refusal> {
@@ -165,7 +99,11 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
         .await?;
     if updated == 0 {
         let stands = calls::table.find(&id).count().get_result::<i64>(conn).await? > 0;
-        return if stands { Ok(Written::Done) } else { Err(Refusal::Missing("call")) };
+        return if stands || ended.may_be_missing {
+            Ok(Written::Done)
+        } else {
+            Err(Refusal::Missing("call"))
+        };
     }
     if ended.frees_key {
         let freed = calls::idempotency_key.eq(None::<&str>);

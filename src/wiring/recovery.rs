@@ -1,0 +1,50 @@
+//! What is left open by processes that have ended: closed before this one takes calls, and again whenever a lease runs out.
+
+use std::time::Duration;
+
+use actix::Addr;
+use exai_actors::clock::{self, UtcMillis};
+use exai_actors::storage::rows::Abandoned;
+use exai_actors::storage_writer::messages::{Record, WriteError, Written};
+use exai_actors::storage_writer::{StorageWriter, write};
+
+use super::StartError;
+use crate::replica::Replica;
+
+/// How long a replica answers for its open calls without saying so again, in milliseconds.
+const LEASE_MS: i64 = 30_000;
+/// How often it says so: twice may fail.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How far the clocks of two replicas may be apart, in milliseconds.
+const CLOCKS_APART_MS: i64 = 30_000;
+
+/// Closes every call that an earlier life of this replica left open. Whatever waits in a spool is written before that.
+pub(super) async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
+    for id in replica.ended() {
+        close(writer, Abandoned::OfReplica(id.to_owned())).await.map_err(StartError::Recover)?;
+    }
+    Ok(())
+}
+
+/// Keeps this replica's leases, and closes the calls of replicas that no longer keep theirs, for ever.
+pub(super) async fn keep_leases(writer: Addr<StorageWriter>, replica: String) {
+    loop {
+        let now = clock::utc_now().0;
+        let renewed = Record::LeasesRenewed { replica: replica.clone(), until: UtcMillis(now + LEASE_MS) };
+        // A database that is away is the writer's to report; here the next round does it.
+        if write(&writer, renewed).await.is_ok() {
+            let _ = close(&writer, Abandoned::ExpiredBefore(UtcMillis(now - CLOCKS_APART_MS))).await;
+        }
+        tokio::time::sleep(RENEW_EVERY).await;
+    }
+}
+
+async fn close(writer: &Addr<StorageWriter>, abandoned: Abandoned) -> Result<(), WriteError> {
+    let recovered = write(writer, Record::Recovered { abandoned, at: clock::utc_now() }).await?;
+    if let Written::Recovered { interrupted, unknown } = recovered
+        && interrupted + unknown > 0
+    {
+        log::warn!(interrupted, unknown; "recovered: calls that a process left open are closed");
+    }
+    Ok(())
+}
