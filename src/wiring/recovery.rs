@@ -5,16 +5,16 @@ use std::time::Duration;
 use actix::Addr;
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::storage::rows::Abandoned;
-use exai_actors::storage_writer::messages::{Record, WriteError, Written};
+use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, Written};
 use exai_actors::storage_writer::{StorageWriter, write};
 
 use super::StartError;
 use crate::replica::Replica;
 
-/// How long a replica answers for its open calls without saying so again, in milliseconds.
-const LEASE_MS: i64 = 30_000;
-/// How often it says so: twice may fail.
+/// How often a replica says that it answers for its open calls: twice may fail.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// Renewals in a row before another replica's silence means anything.
+const KEPT_BEFORE_JUDGING: u32 = 3;
 /// How far the clocks of two replicas may be apart, in milliseconds.
 const CLOCKS_APART_MS: i64 = 30_000;
 
@@ -26,13 +26,16 @@ pub(super) async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> 
     Ok(())
 }
 
-/// Keeps this replica's leases, and closes the calls of replicas that no longer keep theirs, for ever.
+/// Keeps this replica's leases, and closes the calls of replicas that no longer keep theirs, for ever. Where the database was away,
+/// nobody could keep a lease: a replica judges the others only once everyone has had the time to.
 pub(super) async fn keep_leases(writer: Addr<StorageWriter>, replica: String) {
+    let mut kept = 0u32;
     loop {
         let now = clock::utc_now().0;
         let renewed = Record::LeasesRenewed { replica: replica.clone(), until: UtcMillis(now + LEASE_MS) };
         // A database that is away is the writer's to report; here the next round does it.
-        if write(&writer, renewed).await.is_ok() {
+        kept = if write(&writer, renewed).await.is_ok() { kept.saturating_add(1) } else { 0 };
+        if kept > KEPT_BEFORE_JUDGING {
             let _ = close(&writer, Abandoned::ExpiredBefore(UtcMillis(now - CLOCKS_APART_MS))).await;
         }
         tokio::time::sleep(RENEW_EVERY).await;

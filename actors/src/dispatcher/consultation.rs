@@ -211,7 +211,7 @@ impl Consultation {
     async fn replayed(&self, written: Written) -> Option<Asked> {
         let store = &self.desk.setup.store;
         let answer = match written {
-            Written::Done => return None,
+            Written::Done | Written::Recovered { .. } | Written::Expired(_) => return None,
             Written::DuplicateKey => replay(store, &self.request).await,
             Written::Undelivered(call) => replay_call(store, &self.request.caller.principal, call).await,
         };

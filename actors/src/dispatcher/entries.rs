@@ -12,9 +12,8 @@ use crate::models::{Model, Usage, cost};
 use crate::provider::messages::Finish;
 use crate::receipt::Receipt;
 use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt, NewCall, NewExchange};
+use crate::storage_writer::messages::LEASE_MS;
 
-/// How long a replica answers for its open calls without saying so again, in milliseconds.
-const LEASE_MS: i64 = 30_000;
 /// Characters of the first question that become a conversation's title.
 const TITLE_CHARS: usize = 80;
 

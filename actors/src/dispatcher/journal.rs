@@ -77,7 +77,9 @@ impl Journal {
     async fn opened(&self, record: Record) -> Result<Written, CallError> {
         let outcome = write(&self.desk.setup.writer, record).await;
         match outcome {
-            Ok(Written::Done) => self.steps.borrow_mut().certain(),
+            Ok(Written::Done | Written::Recovered { .. } | Written::Expired(_)) => {
+                self.steps.borrow_mut().certain();
+            }
             Ok(Written::DuplicateKey | Written::Undelivered(_)) => self.forget(),
             Err(error) => {
                 if !self.steps.borrow().stands() {
@@ -196,7 +198,7 @@ impl Journal {
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
             frees_key: !sent,
-            may_be_missing: false,
+            may_be_missing: steps.is_uncertain(),
             ended_at: clock::utc_now(),
         }))
     }

@@ -69,6 +69,11 @@ impl Steps {
         self.made > 0
     }
 
+    /// Whether a row that is closed now may not be there at all.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.uncertain
+    }
+
     /// Whether a request is under way of which nobody has said how it ended.
     pub(super) fn is_running(&self) -> bool {
         self.attempt.is_some() && self.ended.is_none() && !self.uncertain

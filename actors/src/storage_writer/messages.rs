@@ -21,6 +21,9 @@ pub struct Write {
     pub done: oneshot::Sender<Result<Written, WriteError>>,
 }
 
+/// How long a replica answers for its open calls without saying so again, in milliseconds.
+pub const LEASE_MS: i64 = 30_000;
+
 /// What can be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {

@@ -110,9 +110,14 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
         diesel::update(calls::table.find(&id)).set(freed).execute(conn).await?;
     }
     if let Some(attempt) = &ended.attempt {
-        // Without its row an account is wrong, which is our defect; the answer is paid for and kept all the same.
-        if let Err(Refusal::Missing(what)) = attempt_ended(conn, attempt).await {
-            log::error!(call = id.as_str(), n = attempt.n; "a call ended whose {what} is not in the journal");
+        match attempt_ended(conn, attempt).await {
+            Ok(_) => {}
+            Err(Refusal::Missing(_)) if ended.may_be_missing => {}
+            // Without its row an account is wrong, which is our defect; the answer is paid for and kept all the same.
+            Err(Refusal::Missing(what)) => {
+                log::error!(call = id.as_str(), n = attempt.n; "a call ended whose {what} is not in the journal");
+            }
+            Err(refusal) => return Err(refusal),
         }
     }
     if let Some(exchange) = &ended.exchange {
