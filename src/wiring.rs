@@ -5,7 +5,7 @@ mod error;
 mod faults;
 mod outside;
 mod providers;
-mod recovery;
+mod storage;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -23,11 +23,10 @@ use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::provider_supervisor;
-use exai_actors::storage::{self, Store};
-use exai_actors::storage_writer::{self, StorageWriter, batch};
+use exai_actors::storage::{Store, migrate};
+use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::supervised::Death;
 use exai_actors::tools::{About, Parts, Toolbox};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -76,7 +75,7 @@ pub(crate) fn start(config: Config) -> Result<Running, StartError> {
     let token = Token::of(&config)?;
     let sockets = Sockets::bind(&config.listen)?;
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
-    storage::migrate(&config.storage.url)?;
+    migrate(&config.storage.url)?;
     let replica = Replica::take(config.storage.state_folder.as_deref());
     let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
     let stop = CancellationToken::new();
@@ -145,22 +144,7 @@ impl Inside {
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (url, durability) = (config.storage.url.clone(), config.storage.durability);
-        let store = Store::open(&url, config.storage.pool_size, board.clone())?;
-        let writer = storage_writer::start(
-            storage_writer::Wiring {
-                arbiter: &stored.handle(),
-                url,
-                durability,
-                board: board.clone(),
-                facts: watch::channel(Default::default()).0,
-                limits: batch::Limits { result_ttl: config.limits.result_ttl, ..Default::default() },
-                spool: replica.spool(config.storage.spool_mib << 20),
-            },
-            deaths.clone().of("storage_writer", true),
-        );
-        recovery::recover(&writer, &replica).await?;
-        actix_rt::spawn(recovery::keep_leases(writer.clone(), replica.id().to_owned()));
+        let (store, writer) = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;

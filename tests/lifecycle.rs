@@ -144,6 +144,8 @@ async fn a_kill_in_the_middle_leaves_a_journal_that_opens(db: Database) {
     world.server.kill9().await;
     assert_eq!(world.db.states().await, ["completed", "dispatched", "accepted"]);
     world.server.restart().await;
+    assert_eq!(world.db.states().await, ["completed", "unknown", "interrupted"]);
+    assert_eq!(world.db.number("SELECT count(*) AS n FROM attempts WHERE state = 'unknown'").await, 1);
     let mut client = world.client().await;
     let calls = world.db.texts("SELECT id AS t FROM calls ORDER BY id").await;
     let fetched = client.call("result", json!({ "call_id": calls[0] })).await;

@@ -45,14 +45,14 @@ async fn known(world: &World) -> Vec<CallId> {
     loop {
         let id = CallId::mint();
         let asked = NewCall { on_its_way: found.clone(), ..same(id, "ann", None) };
-        match world.write(Record::CallOpened(asked, None)).await.unwrap() {
-            Written::Undelivered(id) => found.push(id),
-            other => {
-                assert_eq!(other, Written::Done);
-                world.db.execute(&format!("DELETE FROM calls WHERE id = '{id}'")).await;
-                return found;
-            }
+        let written = world.write(Record::CallOpened(asked, None)).await.unwrap();
+        if let Written::Undelivered(id) = written {
+            found.push(id);
+            continue;
         }
+        assert_eq!(written, Written::Done);
+        world.db.execute(&format!("DELETE FROM calls WHERE id = '{id}'")).await;
+        return found;
     }
 }
 

@@ -1,14 +1,19 @@
-//! What is left open by processes that have ended: closed before this one takes calls, and again whenever a lease runs out.
+//! The database's reads and its writer. What processes that have ended left open is closed before this one takes calls, and again
+//! whenever a lease runs out.
 
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, ArbiterHandle};
 use exai_actors::clock::{self, UtcMillis};
+use exai_actors::health::HealthBoard;
+use exai_actors::storage::Store;
 use exai_actors::storage::rows::Abandoned;
 use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, Written};
-use exai_actors::storage_writer::{StorageWriter, write};
+use exai_actors::storage_writer::{self, StorageWriter, batch, write};
+use tokio::sync::watch;
 
-use super::StartError;
+use super::{Deaths, StartError};
+use crate::config::Config;
 use crate::replica::Replica;
 
 /// How often a replica says that it answers for its open calls: twice may fail.
@@ -18,8 +23,33 @@ const KEPT_BEFORE_JUDGING: u32 = 3;
 /// How far the clocks of two replicas may be apart, in milliseconds.
 const CLOCKS_APART_MS: i64 = 30_000;
 
-/// Closes every call that an earlier life of this replica left open. Whatever waits in a spool is written before that.
-pub(super) async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
+/// Starts the writer, which first writes what waits in a spool; then closes what was left open, and keeps this process's leases.
+pub(super) async fn start(
+    config: &Config,
+    replica: &Replica,
+    arbiter: &ArbiterHandle,
+    board: &HealthBoard,
+    deaths: &Deaths,
+) -> Result<(Store, Addr<StorageWriter>), StartError> {
+    let (url, durability) = (config.storage.url.clone(), config.storage.durability);
+    let store = Store::open(&url, config.storage.pool_size, board.clone())?;
+    let wiring = storage_writer::Wiring {
+        arbiter,
+        url,
+        durability,
+        board: board.clone(),
+        facts: watch::channel(Default::default()).0,
+        limits: batch::Limits { result_ttl: config.limits.result_ttl, ..Default::default() },
+        spool: replica.spool(config.storage.spool_mib << 20),
+    };
+    let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
+    recover(&writer, replica).await?;
+    actix_rt::spawn(keep_leases(writer.clone(), replica.id().to_owned()));
+    Ok((store, writer))
+}
+
+/// Closes every call that an earlier life of this replica, or of one that has ended, left open.
+async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
     for id in replica.ended() {
         close(writer, Abandoned::OfReplica(id.to_owned())).await.map_err(StartError::Recover)?;
     }
@@ -28,7 +58,7 @@ pub(super) async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> 
 
 /// Keeps this replica's leases, and closes the calls of replicas that no longer keep theirs, for ever. Where the database was away,
 /// nobody could keep a lease: a replica judges the others only once everyone has had the time to.
-pub(super) async fn keep_leases(writer: Addr<StorageWriter>, replica: String) {
+async fn keep_leases(writer: Addr<StorageWriter>, replica: String) {
     let mut kept = 0u32;
     loop {
         let now = clock::utc_now().0;
