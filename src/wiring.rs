@@ -152,6 +152,7 @@ impl Inside {
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
         let links = providers::start(&config, &core.handle(), &board, &deaths)?;
+        let supervisors = links.iter().map(|(name, link)| (name.clone(), link.supervisor.clone())).collect();
         let setup = Setup {
             catalogue: Arc::clone(&catalogue),
             default_model: default_model.clone(),
@@ -177,7 +178,8 @@ impl Inside {
             left_out,
             board: board.clone(),
         };
-        let parts = Parts { dispatcher: dispatcher.clone(), metrics: metrics.clone(), store, about };
+        let parts =
+            Parts { dispatcher: dispatcher.clone(), metrics: metrics.clone(), supervisors, store, about };
         let inner = outside::Inner { gate, board: board.clone(), started, metrics, writer: writer.clone() };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         let drain_within = config.limits.drain;
@@ -216,6 +218,7 @@ async fn drain(
     dispatcher: Addr<Dispatcher>,
     writer: Addr<StorageWriter>,
 ) {
+    outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
         Ok(left) => log::warn!(calls = left; "calls were still running at the end of the drain"),

@@ -15,10 +15,14 @@ use crate::health::HealthBoard;
 use crate::ids::ProviderName;
 use crate::metrics::Snapshot;
 use crate::models::{Catalogue, Model, Thinking};
+use crate::provider_supervisor::messages::{BreakerState, Standing};
 
 pub(super) const LIST_MODELS: &str = "listmodels";
 pub(super) const STATUS: &str = "status";
 pub(super) const VERSION: &str = "version";
+
+/// How each provider stands; none where its supervisor did not say so in time.
+pub(super) type Standings = BTreeMap<ProviderName, Option<Standing>>;
 
 /// What these tools tell of.
 #[derive(Debug, Clone)]
@@ -101,7 +105,7 @@ impl About {
         }
     }
 
-    pub(super) fn status(&self, load: &Load, sums: &Snapshot) -> ToolAnswer {
+    pub(super) fn status(&self, load: &Load, sums: &Snapshot, standings: &Standings) -> ToolAnswer {
         let components = self.board.snapshot();
         let mut text = format!("EXAI {}, up {} s", self.version, self.uptime_s());
         let _ = write!(text, "\ncalls: {} in flight, {} waiting", load.in_flight, load.waiting);
@@ -112,6 +116,9 @@ impl About {
         for gauge in &load.permits {
             let _ = write!(text, "\npermits {}: {} of {}", gauge.scope, gauge.in_use, gauge.limit);
         }
+        for (provider, standing) in standings {
+            let _ = write!(text, "\nprovider {provider}: {}", standing_line(standing.as_ref()));
+        }
         for (name, component) in &components {
             let status = json!(component.status);
             let _ = write!(text, "\n{name}: {} {}", status.as_str().unwrap_or_default(), component.detail);
@@ -121,7 +128,7 @@ impl About {
         }
         let structured = json!({
             "version": self.version, "uptime_s": self.uptime_s(), "load": load, "counters": sums,
-            "components": components, "left_out": self.left_out,
+            "components": components, "left_out": self.left_out, "breakers": breakers(standings),
         });
         ToolAnswer { text, receipt: None, structured: Some(structured) }
     }
@@ -129,6 +136,37 @@ impl About {
     fn uptime_s(&self) -> u64 {
         clock::now().duration_since(self.started).as_secs()
     }
+}
+
+/// How every provider stands, for programs.
+pub(super) fn breakers(standings: &Standings) -> Value {
+    let providers: Map<String, Value> = standings
+        .iter()
+        .map(|(provider, standing)| {
+            (provider.to_string(), standing.as_ref().map_or(Value::Null, standing_facts))
+        })
+        .collect();
+    json!({ "providers": providers })
+}
+
+fn standing_facts(standing: &Standing) -> Value {
+    let Standing { host, key_fingerprint, breaker, restarts, in_flight } = standing;
+    json!({
+        "host": host, "key_fingerprint": key_fingerprint, "breaker": breaker, "restarts": restarts,
+        "in_flight": in_flight,
+    })
+}
+
+fn standing_line(standing: Option<&Standing>) -> String {
+    let Some(Standing { host, breaker, in_flight, .. }) = standing else {
+        return "does not say how it stands".to_owned();
+    };
+    let breaker = match breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::HalfOpen => "half-open",
+    };
+    format!("{host}, breaker {breaker}, {in_flight} upstream calls")
 }
 
 fn line(model: &Model) -> String {
