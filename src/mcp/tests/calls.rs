@@ -39,7 +39,7 @@ async fn a_caller_hears_at_once_then_by_phase_then_every_ten_seconds() {
 async fn without_a_token_nothing_but_the_answer_is_heard() {
     let mut call = Call::start(json!(null)).await;
     call.is_at(Phase::Thinking, 7);
-    call.hears_nothing_for(SECOND * 60).await;
+    call.hears_nothing_for(SECOND * 54).await;
     call.ends_with(ErrorKind::UpstreamError);
     assert_eq!(call.hears().await["id"], 1);
 }

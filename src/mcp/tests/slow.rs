@@ -7,14 +7,17 @@ use super::limits::{forget_peak, peak_bytes};
 use super::*;
 
 /// One stored answer.
-const ANSWER_BYTES: usize = 1024 * 1024;
+const ANSWER_BYTES: usize = 256 * 1024;
 /// How often it is asked for: more than every queue and buffer on its way holds.
-const ASKED: usize = 40;
+const ASKED: usize = 120;
 /// How long a client may leave what it is sent, here.
 const STALL: Duration = Duration::from_secs(2);
 
-/// Asks for far more than it takes; ends when the server has dropped it.
-async fn glutton(address: SocketAddr, call: CallId, bytes_a_second: Option<usize>) {
+/// How long anybody else may wait for a pong. Without optimisation one answer alone takes milliseconds to be written.
+const NEIGHBOUR_WAITS_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 300 } else { 100 });
+
+/// Asks for far more than it takes, until it is told to stop: it need not notice that it was dropped.
+async fn glutton(address: SocketAddr, call: CallId, bytes_a_second: Option<usize>, stop: CancellationToken) {
     let mut ws = ws::connect(address, "/mcp", &[]).await.unwrap();
     tell(&mut ws, initialize("2025-11-25")).await.unwrap();
     tell(&mut ws, json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await.unwrap();
@@ -24,20 +27,12 @@ async fn glutton(address: SocketAddr, call: CallId, bytes_a_second: Option<usize
         tell(&mut ws, fetch).await.unwrap();
     }
     let mut read = 0;
-    loop {
+    while !stop.is_cancelled() {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        match bytes_a_second {
-            // Whether it is dropped shows when it says something.
-            None => match ws.send_text("{}").await {
-                Ok(()) => {}
-                Err(_) => return,
-            },
-            Some(bytes) => match ws.read_raw(bytes).await {
-                Ok(0) | Err(_) => return,
-                Ok(taken) => read += taken,
-            },
+        if let Some(bytes) = bytes_a_second {
+            read += ws.read_raw(bytes).await.unwrap_or(0);
         }
-        assert!(read < ASKED * ANSWER_BYTES, "it took everything");
+        assert!(read < ASKED * ANSWER_BYTES / 2, "it took what it asked for");
     }
 }
 
@@ -51,7 +46,9 @@ async fn is_dropped_unnoticed(bytes_a_second: Option<usize>) {
     forget_peak();
     let before = frames::resident_bytes();
     let (address, asked_at) = (server.address, clock::now());
-    let glutton = move || actix_web::rt::System::new().block_on(glutton(address, call, bytes_a_second));
+    let stop = CancellationToken::new();
+    let glutton = glutton(address, call, bytes_a_second, stop.clone());
+    let glutton = move || actix_web::rt::System::new().block_on(glutton);
     let glutton = std::thread::spawn(glutton);
     assert!(server.until(|server| server.connections.total() == 2).await);
     let mut slowest = Duration::ZERO;
@@ -63,12 +60,13 @@ async fn is_dropped_unnoticed(bytes_a_second: Option<usize>) {
     }
     let lasted = asked_at.elapsed();
     let grown = peak_bytes().saturating_sub(before);
-    println!("dropped after {lasted:?}, the neighbour waited {slowest:?} at most, {} MiB", grown >> 20);
+    figure(&format!("dropped after {lasted:?}; a neighbour waited {slowest:?}; {} MiB", grown >> 20));
     assert!(lasted < Duration::from_secs(25), "it lasted {lasted:?}");
-    assert!(slowest < Duration::from_millis(500), "the neighbour waited {slowest:?}");
+    assert!(slowest < NEIGHBOUR_WAITS_MAX, "the neighbour waited {slowest:?}");
     // The queue, the socket's buffers, and one answer in each of a bounded number of hands, in several copies.
-    assert!(grown < 400 << 20, "{grown} bytes");
+    assert!(grown < 160 << 20, "{grown} bytes");
     assert!(server.until(|server| !server.seen.closed.lock().is_empty()).await);
+    stop.cancel();
     glutton.join().unwrap();
     // Nothing was delivered to it, and the answer is there for whoever asks.
     assert!(server.seen.delivered.lock().is_empty());
@@ -91,4 +89,9 @@ async fn a_client_that_reads_a_byte_a_second_is_dropped() {
 #[actix_web::test]
 async fn a_client_that_reads_too_slowly_is_dropped() {
     is_dropped_unnoticed(Some(128 * 1024)).await;
+}
+
+#[expect(clippy::print_stdout, reason = "a figure for whoever runs the tests with --nocapture")]
+fn figure(words: &str) {
+    println!("{words}");
 }
