@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
+use super::breakers::{self, Standings};
 use super::{Definition, ToolAnswer};
 use crate::clock::{self, Instant};
 use crate::dispatcher::messages::Load;
@@ -15,14 +16,10 @@ use crate::health::HealthBoard;
 use crate::ids::ProviderName;
 use crate::metrics::Snapshot;
 use crate::models::{Catalogue, Model, Thinking};
-use crate::provider_supervisor::messages::{BreakerState, Standing};
 
 pub(super) const LIST_MODELS: &str = "listmodels";
 pub(super) const STATUS: &str = "status";
 pub(super) const VERSION: &str = "version";
-
-/// How each provider stands; none where its supervisor did not say so in time.
-pub(super) type Standings = BTreeMap<ProviderName, Option<Standing>>;
 
 /// What these tools tell of.
 #[derive(Debug, Clone)]
@@ -117,7 +114,7 @@ impl About {
             let _ = write!(text, "\npermits {}: {} of {}", gauge.scope, gauge.in_use, gauge.limit);
         }
         for (provider, standing) in standings {
-            let _ = write!(text, "\nprovider {provider}: {}", standing_line(standing.as_ref()));
+            let _ = write!(text, "\nprovider {provider}: {}", breakers::line(standing.as_ref()));
         }
         for (name, component) in &components {
             let status = json!(component.status);
@@ -128,7 +125,7 @@ impl About {
         }
         let structured = json!({
             "version": self.version, "uptime_s": self.uptime_s(), "load": load, "counters": sums,
-            "components": components, "left_out": self.left_out, "breakers": breakers(standings),
+            "components": components, "left_out": self.left_out, "breakers": breakers::facts(standings),
         });
         ToolAnswer { text, receipt: None, structured: Some(structured) }
     }
@@ -136,37 +133,6 @@ impl About {
     fn uptime_s(&self) -> u64 {
         clock::now().duration_since(self.started).as_secs()
     }
-}
-
-/// How every provider stands, for programs.
-pub(super) fn breakers(standings: &Standings) -> Value {
-    let providers: Map<String, Value> = standings
-        .iter()
-        .map(|(provider, standing)| {
-            (provider.to_string(), standing.as_ref().map_or(Value::Null, standing_facts))
-        })
-        .collect();
-    json!({ "providers": providers })
-}
-
-fn standing_facts(standing: &Standing) -> Value {
-    let Standing { host, key_fingerprint, breaker, restarts, in_flight } = standing;
-    json!({
-        "host": host, "key_fingerprint": key_fingerprint, "breaker": breaker, "restarts": restarts,
-        "in_flight": in_flight,
-    })
-}
-
-fn standing_line(standing: Option<&Standing>) -> String {
-    let Some(Standing { host, breaker, in_flight, .. }) = standing else {
-        return "does not say how it stands".to_owned();
-    };
-    let breaker = match breaker {
-        BreakerState::Closed => "closed",
-        BreakerState::Open => "open",
-        BreakerState::HalfOpen => "half-open",
-    };
-    format!("{host}, breaker {breaker}, {in_flight} upstream calls")
 }
 
 fn line(model: &Model) -> String {

@@ -8,7 +8,8 @@ use actix::Addr;
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 
-use super::about::{self, About, Standings};
+use super::about::{self, About};
+use super::breakers::{self, Standings};
 use super::{Definition, Started, chat, result};
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, GetLoad, GetPartial};
@@ -113,9 +114,9 @@ impl Toolbox {
         mail::ask(&self.parts.dispatcher, wanted, ASK_WITHIN).await.ok().flatten()
     }
 
-    /// How every provider stands, for programs. One that does not say so in time is left without a word of its own.
+    /// How every provider stands, for programs. One that does not say so in time is `null`.
     pub async fn breakers(&self) -> Value {
-        about::breakers(&self.standings().await)
+        breakers::facts(&self.standings().await)
     }
 
     async fn standings(&self) -> Standings {
