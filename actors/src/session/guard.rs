@@ -142,3 +142,32 @@ fn encode(message: Message) -> BytesMut {
     Codec::new().encode(message, &mut bytes).ok();
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_message_goes_out_in_pieces_until_the_session_is_given_up() {
+        let stalled = CancellationToken::new();
+        let shared = Rc::new(Shared::new(stalled.clone()));
+        let message = Bytes::from(vec![7; 3 * CHUNK_BYTES_MAX + 1]);
+        let life = stream::iter([Ok::<_, io::Error>(message.clone()), Ok(message)]);
+        let mut guard = Guard::new(life, Rc::clone(&shared), |_| None);
+        let mut sizes = Vec::new();
+        for _ in 0..5 {
+            sizes.push(guard.next().await.unwrap().unwrap().len());
+        }
+        assert_eq!(sizes, [CHUNK_BYTES_MAX, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX, 1, CHUNK_BYTES_MAX]);
+        // The socket takes nothing from here on: that alone is a stall, in time.
+        let second = Duration::from_secs(1);
+        tokio::time::sleep(second).await;
+        assert!(shared.is_stalled(clock::now(), second) && !shared.is_stalled(clock::now(), second * 2));
+        stalled.cancel();
+        assert!(shared.is_stalled(clock::now(), second * 2));
+        assert!(guard.next().await.unwrap().is_err(), "an error, so that nothing waits for the peer");
+    }
+}

@@ -178,3 +178,47 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_without_a_place_gives_the_session_up_and_the_next_ones_wait_for_nothing() {
+        let (outbox, mut outgoing) = Outbox::new(WRITE_STALL);
+        for _ in 0..OUTBOUND_MAX {
+            outbox.send("text".into(), None).await;
+        }
+        let started_at = clock::now();
+        outbox.send("one too many".into(), None).await;
+        assert_eq!(clock::now() - started_at, WRITE_STALL);
+        outbox.stalled().await;
+        let (dropped, was_dropped) = oneshot::channel::<()>();
+        outbox.send("later".into(), Some(Box::new(move || drop(dropped)))).await;
+        outbox.close(CloseCode::Normal).await;
+        assert_eq!(clock::now() - started_at, WRITE_STALL, "nobody waits for a session that is given up");
+        assert!(was_dropped.await.is_err(), "what is not sent is not delivered");
+        assert_eq!(outbox.messages_taken(), OUTBOUND_MAX as u64 + 2);
+        outgoing.close();
+        let mut queued = 0;
+        while outgoing.recv().await.is_some() {
+            queued += 1;
+        }
+        assert_eq!(queued, OUTBOUND_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_bounded_too_and_one_large_message_is_let_in_alone() {
+        let (outbox, mut outgoing) = Outbox::new(WRITE_STALL);
+        let large = "l".repeat(OUTBOUND_BYTES_MAX as usize + 1);
+        outbox.send(large.into(), None).await;
+        let beside = outbox.clone();
+        let beside = tokio::spawn(async move { beside.send("small".into(), None).await });
+        tokio::time::sleep(WRITE_STALL / 2).await;
+        assert!(!beside.is_finished());
+        drop(outgoing.recv().await);
+        beside.await.unwrap();
+        assert!(matches!(outgoing.recv().await, Some(Outgoing::Text(text, ..)) if text == "small"));
+    }
+}
