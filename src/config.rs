@@ -18,7 +18,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Limits, Listen, Log, LogFormat, Models};
+pub(crate) use sections::{Clients, Limits, Listen, Log, LogFormat, Models};
 pub(crate) use sources::Sources;
 pub(crate) use storage::Storage;
 
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) left_out: Vec<LeftOut>,
     /// Which model answers.
     pub(crate) models: Models,
+    /// How long MCP clients wait.
+    pub(crate) clients: Clients,
     /// What goes to standard error.
     pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
@@ -59,12 +61,24 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, log } = document;
+        let Document { listen, storage, limits, providers, models, clients, log } = document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
         let token_file = inputs.config_folder().map(|folder| folder.join("token"));
-        Ok(Self { listen, storage, limits, providers, left_out, models, log, token, token_file, sources })
+        Ok(Self {
+            listen,
+            storage,
+            limits,
+            providers,
+            left_out,
+            models,
+            clients,
+            log,
+            token,
+            token_file,
+            sources,
+        })
     }
 
     /// Who set each key; the keys that are not there have their default.

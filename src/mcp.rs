@@ -5,14 +5,19 @@ mod answers;
 mod call;
 pub(crate) mod client;
 pub(crate) mod connections;
+mod delivery;
 #[cfg(feature = "faults")]
 pub(crate) mod echo;
 pub(crate) mod edge;
 mod envelope;
-mod handler;
+pub(crate) mod handler;
+mod handover;
+pub(crate) mod patience;
 mod progress;
 mod rate;
+mod resources;
 pub(crate) mod socket;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod transport;

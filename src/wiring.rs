@@ -180,7 +180,13 @@ impl Inside {
             left_out,
             board: board.clone(),
         };
-        let parts = Parts { dispatcher: dispatcher.clone(), metrics: metrics.clone(), store, about };
+        let parts = Parts {
+            dispatcher: dispatcher.clone(),
+            metrics: metrics.clone(),
+            supervisors: supervisors.clone(),
+            store,
+            about,
+        };
         let inner = outside::Inner {
             gate,
             board: board.clone(),
@@ -237,6 +243,7 @@ async fn drain(
     dispatcher: Addr<Dispatcher>,
     writer: Addr<StorageWriter>,
 ) {
+    outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
         Ok(left) => log::warn!(calls = left; "calls were still running at the end of the drain"),

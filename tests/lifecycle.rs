@@ -99,11 +99,15 @@ async fn a_drain_ends_when_its_time_is_up() {
     .await;
     let mut client = world.client().await;
     world.next("stall-after=2");
-    client.begin_call("chat", json!({ "prompt": "hang" })).await;
+    let id = client.begin_call("chat", json!({ "prompt": "hang" })).await;
     world.until_asked(1).await;
+    client.until_progress(id).await;
     let asked = clock::now();
     world.server.sigterm();
     assert_eq!(client.close_code().await, 1001);
+    let told = "; the server is shutting down and waits up to 1 s for this answer";
+    let heard = client.progress(id);
+    assert!(heard.iter().any(|heard| heard["message"].as_str().unwrap().ends_with(told)), "{heard:?}");
     world.server.exit_code(SOON).await;
     let took = clock::now() - asked;
     assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");

@@ -17,6 +17,8 @@ mod ws;
 mod calls;
 #[path = "mcp/eras.rs"]
 mod eras;
+#[path = "mcp/handovers.rs"]
+mod handovers;
 #[path = "mcp/lasting.rs"]
 mod lasting;
 #[path = "mcp/parallel.rs"]

@@ -2,10 +2,12 @@
 //! only place that knows `actix-web-actors`.
 //!
 //! A peer that does not read stalls its own session and nothing else: actix polls the actor only while its write buffer has room,
-//! so the kernel is what ends such a peer (`TCP_USER_TIMEOUT`), and the sender waits at the [`messages::Outbox`] meanwhile. A peer
-//! that says more than is handled is not read on, and TCP holds it back: no message is ever dropped.
+//! so the kernel is what ends a peer that takes nothing at all (`TCP_USER_TIMEOUT`). One that takes too little is given up by the
+//! sender whose message found no place at the [`messages::Outbox`] in time, and dropped when it takes the next bytes. A peer that
+//! says more than is handled is not read on, and TCP holds it back: no message from a peer is ever dropped.
 
 mod actor;
+mod delivery;
 mod frames;
 mod guard;
 mod heartbeat;

@@ -1,9 +1,11 @@
 //! The tools that clients call: their definitions as data, their arguments, and who answers them. It knows no MCP types.
 //!
-//! One file a family: `chat.rs` asks a model, `about.rs` tells about the server, `result.rs` fetches what was answered before.
+//! One file a family: `chat.rs` asks a model, `about.rs` tells about the server and `breakers.rs` about its providers, `result.rs`
+//! fetches what was answered before.
 
 mod about;
 mod arguments;
+mod breakers;
 mod chat;
 mod result;
 mod toolbox;
@@ -14,6 +16,7 @@ use crate::dispatcher::messages::{Attached, Finished};
 use crate::receipt::Receipt;
 
 pub use about::About;
+pub use breakers::standings;
 pub use toolbox::{Parts, Toolbox};
 
 /// One tool, as it is listed.

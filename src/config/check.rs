@@ -13,7 +13,7 @@ const WAIT_S_MAX: u64 = 3600;
 
 /// Refuses what no installation can mean.
 pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), ConfigError> {
-    let Document { listen, storage, limits, providers, models, log: _ } = document;
+    let Document { listen, storage, limits, providers, models, clients, log: _ } = document;
     let range = Range { sources };
     range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
     range.holds("storage.spool_mib", storage.spool_mib, 1, 1024)?;
@@ -41,6 +41,18 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
         if let Some(wait) = provider.idle_timeout {
             range.holds(&key("idle_timeout_s"), wait.as_secs(), 1, WAIT_S_MAX)?;
         }
+    }
+    for (name, limit) in &clients.limits {
+        let key = format!("clients.{name}");
+        if name.trim().is_empty() {
+            return Err(refused(
+                sources,
+                &key,
+                "a client without a name",
+                "write the client's name, or remove it",
+            ));
+        }
+        range.holds(&key, limit.as_secs(), 0, WAIT_S_MAX)?;
     }
     if models.default.as_ref().is_some_and(|model| model.trim().is_empty()) {
         return Err(refused(sources, "models.default", "empty", "name a model, or remove the key"));

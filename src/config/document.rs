@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::config::error::{ConfigError, reword};
 use crate::config::inputs::Inputs;
 use crate::config::providers::RawProvider;
-use crate::config::sections::{Limits, Listen, Log, Models};
+use crate::config::sections::{Clients, Limits, Listen, Log, Models};
 use crate::config::sources::{Source, Sources};
 use crate::config::storage::RawStorage;
 
@@ -30,11 +30,12 @@ pub(super) struct Document {
     pub(super) limits: Limits,
     pub(super) providers: BTreeMap<String, RawProvider>,
     pub(super) models: Models,
+    pub(super) clients: Clients,
     pub(super) log: Log,
 }
 
 /// The names of the document's sections.
-const SECTIONS: [&str; 6] = ["listen", "storage", "limits", "providers", "models", "log"];
+const SECTIONS: [&str; 7] = ["listen", "storage", "limits", "providers", "models", "clients", "log"];
 
 impl Document {
     /// Reads the file, if there is one, and lays the variables over it.

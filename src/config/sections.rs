@@ -1,5 +1,6 @@
 //! The sections of the configuration that are read as they stand: every key with its meaning, its unit and its one default.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -98,6 +99,16 @@ pub(crate) struct Models {
     pub(crate) default: Option<String>,
 }
 
+/// `[clients]`: how long MCP clients wait for an answer, before what EXAI knows of them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Clients {
+    /// `clients.NAME`: seconds after which the client that gives itself this name, or one that begins with it, gives up; 0 for one
+    /// that waits for ever. Default: what is known of the usual clients.
+    #[serde(deserialize_with = "seconds_by_name")]
+    pub(crate) limits: BTreeMap<String, Duration>,
+}
+
 /// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,6 +140,11 @@ pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Optio
 
 fn hours<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(|hours| Duration::from_secs(hours.saturating_mul(60 * 60)))
+}
+
+fn seconds_by_name<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Duration>, D::Error> {
+    let seconds = BTreeMap::<String, u64>::deserialize(from)?;
+    Ok(seconds.into_iter().map(|(name, seconds)| (name, Duration::from_secs(seconds))).collect())
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -64,8 +64,10 @@ fn variables_win_over_the_file_and_are_remembered() {
         ("MOONSHOT_API_KEY", "12345"),
         ("DATABASE_URL", "postgres://db/exai"),
         ("EXAI_SERVICE_HOST", "10.0.0.1"),
+        ("EXAI_CLIENTS__CURSOR", "300"),
     ];
     let config = load(file, &variables).unwrap();
+    assert_eq!(config.clients.limits["cursor"].as_secs(), 300);
     assert_eq!((config.limits.global, config.limits.burst), (5, 9));
     assert_eq!(config.listen.allowed_hosts, ["a.example", "b.example:8079"]);
     assert_eq!(config.listen.allowed_origins, ["https://c.example"]);
@@ -111,6 +113,12 @@ fn bad_files_are_refused_by_line_key_and_fix() {
             "limits = { deadline_s = 3601 }\n",
             "line 1: `limits.deadline_s`: 3601 is out of range; fix: give a number from 1 to 3600",
         ),
+        (
+            "[clients]\ncursor = 3601\n",
+            "line 2: `clients.cursor`: 3601 is out of range; fix: give a number from 0 to 3600",
+        ),
+        ("[clients]\ncursor = \"long\"\n", "line 2: `clients.cursor`: a value of the wrong kind"),
+        ("[clients]\n\"\" = 60\n", "line 2: `clients.`: a client without a name"),
         ("[listen]\nmcp = 8079\n", "line 2: `listen.mcp`: a value of the wrong kind"),
         ("[listen]\nmcp = \"localhost:8079\"\n", "line 2: `listen.mcp`: not an address with a port"),
         ("[listen]\nmcp = \"127.0.0.1:8080\"\n", "`listen.mcp`: both doors would be the same port"),

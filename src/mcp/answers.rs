@@ -30,7 +30,8 @@ pub(super) fn failed(error: &CallError) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(message)]).with_meta(meta(ERROR_KEY, &shape))
 }
 
-fn meta(key: &str, value: &impl Serialize) -> Option<MetaObject> {
+/// A result's `_meta` with one thing in it.
+pub(super) fn meta(key: &str, value: &impl Serialize) -> Option<MetaObject> {
     let value = serde_json::to_value(value).ok()?;
     let mut meta = MetaObject::new();
     meta.insert(key.to_owned(), value);

@@ -1,35 +1,39 @@
-//! One `tools/call`: starts the tool, tells its progress, cancels it when its client says so, and gives back its one result.
+//! One `tools/call`: starts the tool, tells its progress, cancels it when its client says so, and gives back its one result, or what
+//! there is of it when its client can wait no longer.
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
-use exai_actors::clock;
-use exai_actors::dispatcher::messages::{Attached, Caller, Progress};
+use exai_actors::clock::{self, Instant};
+use exai_actors::dispatcher::messages::{Answer, Attached, Caller, Follower, Phase, Progress};
 use exai_actors::error::{CallError, ErrorKind};
-use exai_actors::ids::IdempotencyKey;
-use exai_actors::tools::Started;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProgressToken, RequestMetaObject,
-};
+use exai_actors::ids::CallId;
+use exai_actors::tools::{Started, ToolAnswer};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext, RoleServer};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answers;
-use super::handler::Handler;
+use super::delivery::Answers;
+use super::edge::Hold;
+use super::handler::{Draining, Handler};
+use super::handover::handed_over;
+use super::patience::{Asker, WITHIN_KEY};
 use super::progress::{Pace, words};
+use super::terms::Terms;
 
-/// Where a call's own name stands in a request's `_meta`.
-const KEY_KEY: &str = "exai/idempotencyKey";
-/// The longest such name, in characters.
-const KEY_CHARS_MAX: usize = 128;
+/// How long a hand-over waits for the text so far; after that it goes without.
+const PARTIAL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The client's end of one call.
-pub(super) struct Client {
+struct Client {
     peer: Peer<RoleServer>,
     token: Option<ProgressToken>,
     cancelled: CancellationToken,
+    answers: Answers,
+    asked: Instant,
 }
 
 impl From<&RequestContext<RoleServer>> for Client {
@@ -38,8 +42,20 @@ impl From<&RequestContext<RoleServer>> for Client {
             peer: context.peer.clone(),
             token: context.meta.get_progress_token(),
             cancelled: context.ct.clone(),
+            answers: context.extensions.get::<Hold>().map(|hold| hold.answers.clone()).unwrap_or_default(),
+            asked: clock::now(),
         }
     }
+}
+
+/// What one follower of a call may do, and for how long it follows.
+struct Following<'a> {
+    /// Who follows.
+    caller: &'a Caller,
+    /// Whether its cancel ends the call; otherwise it ends the looking on alone.
+    owns: bool,
+    /// When it gets what there is; none where it waits as long as the call takes.
+    answer_by: Option<Instant>,
 }
 
 impl Handler {
@@ -47,109 +63,146 @@ impl Handler {
     pub(super) async fn call(
         &self,
         request: CallToolRequestParams,
-        meta: &RequestMetaObject,
-        client: Client,
+        context: &RequestContext<RoleServer>,
     ) -> CallToolResult {
-        let caller = match self.caller(meta) {
-            Ok(caller) => caller,
+        let arguments = request.arguments.unwrap_or_default();
+        let start = |caller| self.toolbox.start(caller, &request.name, arguments);
+        self.attend(context, start).await
+    }
+
+    /// Starts something on the terms of its request, and stays with it.
+    pub(super) async fn attend<S>(
+        &self,
+        context: &RequestContext<RoleServer>,
+        start: impl FnOnce(Caller) -> S,
+    ) -> CallToolResult
+    where
+        S: Future<Output = Result<Started, CallError>>,
+    {
+        let client = Client::from(context);
+        let terms = self.caller(context).and_then(|caller| Ok((caller, self.answer_by(context, &client)?)));
+        let (caller, answer_by) = match terms {
+            Ok(terms) => terms,
             Err(error) => return answers::failed(&error),
         };
-        let arguments = request.arguments.unwrap_or_default();
+        let following = |owns| Following { caller: &caller, owns, answer_by };
         // Not raced against the cancel: a call that was started and then forgotten could not be cancelled.
-        match self.toolbox.start(caller.clone(), &request.name, arguments).await {
-            Ok(Started::Answered(answer)) => answers::answered(*answer),
-            Ok(Started::Running(attached)) => self.follow(attached, &client, Some(&caller)).await,
-            Ok(Started::Watching(attached)) => self.follow(attached, &client, None).await,
-            Err(error) => answers::failed(&error),
+        match start(caller.clone()).await {
+            Ok(Started::Answered(answer)) => client.answered(*answer, None),
+            Ok(Started::Running(attached)) => self.follow(attached, &client, following(true)).await,
+            Ok(Started::Watching(attached)) => self.follow(attached, &client, following(false)).await,
+            Err(error) => client.failed(&error, None),
         }
     }
 
-    fn caller(&self, meta: &RequestMetaObject) -> Result<Caller, CallError> {
-        let idempotency_key = meta.get(KEY_KEY).map(read_key).transpose()?;
-        Ok(Caller { idempotency_key, ..Caller::new(self.principal.clone(), self.session) })
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, CallError> {
+        let Terms { idempotency_key, retry_unknown } = Terms::read(&context.meta)?;
+        let caller = Caller::new(self.principal.clone(), self.session);
+        Ok(Caller { idempotency_key, retry_unknown, ..caller })
     }
 
-    /// Stays with a running call until it is answered or its client has had enough. Where the call is its `owner`'s, a cancel ends
-    /// the call; otherwise it ends the looking on alone.
-    pub(super) async fn follow(
+    fn answer_by(
+        &self,
+        context: &RequestContext<RoleServer>,
+        client: &Client,
+    ) -> Result<Option<Instant>, CallError> {
+        let who = context.client_info();
+        let asker = Asker {
+            client: who.as_ref().map(|who| who.name.as_str()),
+            has_token: client.token.is_some(),
+            within: context.meta.get(WITHIN_KEY),
+        };
+        Ok(self.patience.answer_within(asker)?.map(|within| client.asked + within))
+    }
+
+    /// Stays with a running call until it is answered, or its client has had enough or can wait no longer.
+    async fn follow(
         &self,
         mut attached: Attached,
         client: &Client,
-        owner: Option<&Caller>,
+        following: Following<'_>,
     ) -> CallToolResult {
-        let call = attached.call;
-        let progress = attached.progress.clone();
-        let answer = tokio::select! {
+        let (call, progress) = (attached.call, attached.progress.clone());
+        tokio::select! {
             biased;
-            answer = attached.answered() => answer,
+            answer = attached.answered() => client.ended(&answer, attached.follower),
             () = client.cancelled.cancelled() => {
                 // A client that is gone did not cancel: the answer is paid for, and waits for whoever asks again.
-                if let Some(caller) = owner.filter(|_| !self.gone.is_cancelled()) {
-                    self.toolbox.cancel(caller, call, attached.follower);
+                if following.owns && !self.gone.is_cancelled() {
+                    self.toolbox.cancel(following.caller, call, attached.follower);
                 }
-                return answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call));
+                answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call))
             }
-            never = client.tell(progress) => match never {},
-        };
-        match &*answer {
-            Ok(finished) => answers::answered(finished.clone().into()),
-            Err(error) => answers::failed(error),
+            // The call goes on: whoever follows it only lets go.
+            handed_over = self.hand_over(call, progress.clone(), &following) => handed_over,
+            never = client.tell(progress, &self.draining) => match never {},
         }
+    }
+
+    /// What the client gets when it can wait no longer.
+    async fn hand_over(
+        &self,
+        call: CallId,
+        mut progress: watch::Receiver<Progress>,
+        following: &Following<'_>,
+    ) -> CallToolResult {
+        let Some(answer_by) = following.answer_by else { return pending().await };
+        tokio::time::sleep_until(answer_by).await;
+        // Nobody hears of a call that is not in the journal yet. One that never gets there is answered by its end.
+        if progress.wait_for(|progress| progress.phase > Phase::Received).await.is_err() {
+            return pending().await;
+        }
+        let partial =
+            tokio::time::timeout(PARTIAL_WITHIN, self.toolbox.partial(following.caller, call)).await;
+        let partial = partial.ok().flatten();
+        let progress = *progress.borrow();
+        handed_over(call, &progress, partial.as_deref(), clock::now())
     }
 }
 
 impl Client {
     /// Tells how the call is going for as long as it is polled. It runs beside the wait for the answer, so that a client that does
     /// not read its progress can still cancel.
-    async fn tell(&self, mut progress: watch::Receiver<Progress>) -> Infallible {
+    async fn tell(&self, mut progress: watch::Receiver<Progress>, draining: &Draining) -> Infallible {
         let Some(token) = &self.token else { return pending().await };
         let mut pace = Pace::default();
         let mut can_change = true;
         loop {
             let seen = *progress.borrow_and_update();
-            let now = clock::now();
-            let due_at = pace.due_at(seen.phase, now);
+            let (now, drains) = (clock::now(), draining.begun.is_cancelled());
+            let due_at = pace.due_at(seen.phase, drains, now);
             if due_at <= now {
-                let message = ProgressNotificationParam::new(token.clone(), pace.tell(seen.phase, now))
-                    .with_message(words(&seen, now));
+                let number = pace.tell(seen.phase, drains, now);
+                let message = words(&seen, drains.then_some(draining.within), now);
+                let message = ProgressNotificationParam::new(token.clone(), number).with_message(message);
                 // A client that is gone hears nothing, and the call goes on.
                 self.peer.notify_progress(message).await.ok();
                 continue;
             }
             tokio::select! {
                 changed = progress.changed(), if can_change => can_change = changed.is_ok(),
+                () = draining.begun.cancelled(), if !drains => {}
                 () = tokio::time::sleep_until(due_at) => {}
             }
         }
     }
-}
 
-fn read_key(value: &Value) -> Result<IdempotencyKey, CallError> {
-    let key = value.as_str().filter(|key| {
-        (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
-    });
-    key.map(IdempotencyKey::from).ok_or_else(|| {
-        let message = format!("`{KEY_KEY}` must be 1 to {KEY_CHARS_MAX} visible ASCII characters.");
-        CallError::new(ErrorKind::InvalidArguments, message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_idempotency_key_is_short_visible_ascii() {
-        let longest = "k".repeat(KEY_CHARS_MAX);
-        for good in [json!("k"), json!("2026-11-22/a:b"), json!(longest)] {
-            assert!(read_key(&good).is_ok(), "{good}");
+    fn ended(&self, answer: &Answer, follower: Follower) -> CallToolResult {
+        match answer {
+            Ok(finished) => self.answered(finished.clone().into(), Some(follower)),
+            Err(error) => self.failed(error, Some(follower)),
         }
-        let too_long = "k".repeat(KEY_CHARS_MAX + 1);
-        for bad in
-            [json!(""), json!("a b"), json!("\u{e9}"), json!("a\n"), json!(7), json!(null), json!(too_long)]
-        {
-            assert_eq!(read_key(&bad).map_err(|error| error.kind), Err(ErrorKind::InvalidArguments), "{bad}");
+    }
+
+    fn answered(&self, answer: ToolAnswer, follower: Option<Follower>) -> CallToolResult {
+        if let Some(receipt) = &answer.receipt {
+            self.answers.outcome_of(receipt.call_id, follower);
         }
+        answers::answered(answer)
+    }
+
+    fn failed(&self, error: &CallError, follower: Option<Follower>) -> CallToolResult {
+        self.answers.failure(error, follower);
+        answers::failed(error)
     }
 }

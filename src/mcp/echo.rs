@@ -21,7 +21,7 @@ async fn echo(request: HttpRequest, payload: web::Payload) -> HttpResponse {
         Ok((response, mut link)) => {
             actix_web::rt::spawn(async move {
                 while let Some(text) = link.inbound.recv().await {
-                    link.outbox.send(text).await;
+                    link.outbox.send(text, None).await;
                 }
             });
             response

@@ -13,7 +13,9 @@ use rmcp::model::{
     ServerNotification, ServerResult,
 };
 
-use self::running::Running;
+use self::running::Hold;
+use self::running::{Ended, Running};
+pub(super) use super::delivery::Outcome;
 use super::envelope::{Fault, Reading};
 use super::rate::Bucket;
 
@@ -63,6 +65,15 @@ pub(super) enum Verdict {
     Answer(String),
     /// Nobody hears of it.
     Drop,
+}
+
+/// What becomes of a message from the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// The client gets it; with the outcome of a call that it is, if it is one.
+    Out(Option<Outcome>),
+    /// Nobody waits for it.
+    Dropped,
 }
 
 /// One connection.
@@ -147,27 +158,33 @@ impl Edge {
 
     /// Decides about a message from the engine, and gives it the client's id: nothing is sent for a request that was cancelled or
     /// answered.
-    pub(super) fn let_out(&mut self, message: &mut ServerJsonRpcMessage) -> bool {
+    pub(super) fn let_out(&mut self, message: &mut ServerJsonRpcMessage) -> Passage {
         match message {
             JsonRpcMessage::Response(response) => {
                 if let ServerResult::InitializeResult(result) = &response.result {
                     self.note_initialized(result);
                 }
-                let Some(id) = self.running.end(&response.id) else { return false };
+                let Some(Ended { id, outcome }) = self.running.end(&response.id) else {
+                    return Passage::Dropped;
+                };
                 if let ServerResult::SubscriptionsListenResult(result) = &mut response.result {
                     result.meta.set_subscription_id(id.clone());
                 }
                 response.id = id;
-                true
+                Passage::Out(outcome)
             }
             JsonRpcMessage::Error(error) => {
-                let Some(number) = &error.id else { return true };
-                error.id = self.running.end(number);
-                error.id.is_some()
+                let Some(number) = &error.id else { return Passage::Out(None) };
+                let Some(Ended { id, outcome }) = self.running.end(number) else { return Passage::Dropped };
+                error.id = Some(id);
+                Passage::Out(outcome)
             }
-            JsonRpcMessage::Notification(notification) => self.tells(&mut notification.notification),
+            JsonRpcMessage::Notification(notification) => {
+                let wanted = self.tells(&mut notification.notification);
+                if wanted { Passage::Out(None) } else { Passage::Dropped }
+            }
             // The engine asks nothing of clients: this server uses none of what they could be asked for.
-            JsonRpcMessage::Request(_) => false,
+            JsonRpcMessage::Request(_) => Passage::Dropped,
         }
     }
 

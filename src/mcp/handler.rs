@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{Principal, SessionId};
@@ -9,17 +10,17 @@ use exai_actors::tools::{Definition, Toolbox};
 use futures_util::FutureExt;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestMethod, CompleteRequestParams, CompleteResult,
-    Implementation, ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
-    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
-    ToolAnnotations,
+    Implementation, ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
-use super::answers;
 use super::edge::VERSIONS;
+use super::patience::Patience;
+use super::{answers, resources};
 
 /// What every client is told about this server.
 const INSTRUCTIONS: &str = "Consult other models (Kimi, GLM and others) for a second opinion, a review, a plan or a hard bug. \
@@ -41,12 +42,25 @@ pub(super) struct Handler {
     pub(super) gone: CancellationToken,
     /// The server is leaving.
     pub(super) leaving: CancellationToken,
+    /// The server takes no new calls, and waits for those that run.
+    pub(super) draining: Draining,
+    /// How long clients wait.
+    pub(super) patience: Patience,
+}
+
+/// The drain: when it begins, and how long running calls get.
+#[derive(Debug, Clone)]
+pub(crate) struct Draining {
+    /// Cancelled when it begins.
+    pub(crate) begun: CancellationToken,
+    /// How long running calls get.
+    pub(crate) within: Duration,
 }
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let this_server = Implementation::new("exai", env!("CARGO_PKG_VERSION")).with_title("EXAI");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
             .with_server_info(this_server)
             .with_instructions(INSTRUCTIONS)
     }
@@ -71,7 +85,7 @@ impl ServerHandler for Handler {
         if !self.toolbox.definitions().iter().any(|definition| definition.name == request.name) {
             return Err(unknown_tool(&request.name));
         }
-        let call = self.call(request, &context.meta, (&context).into());
+        let call = self.call(request, &context);
         // The engine would leave a request whose handler panicked without any answer, and its client waiting.
         let result = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
             log::error!(session:% = self.session; "the handler of a tool call panicked");
@@ -79,6 +93,31 @@ impl ServerHandler for Handler {
             answers::failed(&CallError::new(ErrorKind::Internal, message))
         });
         Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(resources::list())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        // Part of what `resources` advertises (MCP 2025-11-25, server/resources); there are none.
+        Ok(ListResourceTemplatesResult::with_all_items(Vec::new()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        resources::read(&self.toolbox, &request.uri).await.map(Into::into)
     }
 
     // What is not advertised is not a method of this server (MCP 2026-07-28, basic, errors); the engine would answer empty lists.
@@ -96,22 +135,6 @@ impl ServerHandler for Handler {
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
-    }
-
-    async fn list_resources(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
-    }
-
-    async fn list_resource_templates(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
     }
 
     /// Nothing that could be subscribed to ever changes; who asks is heard, acknowledged and told when the server leaves.

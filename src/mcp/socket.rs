@@ -10,8 +10,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, dev, web};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::error::{CallError, ErrorKind};
-use exai_actors::ids::{Principal, SessionId};
-use exai_actors::session::messages::{Link, Outbox, Settings};
+use exai_actors::ids::{CallId, Principal, SessionId};
+use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
 use exai_actors::session::{self, NotAnUpgrade};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
@@ -24,8 +24,9 @@ use tokio_util::task::TaskTracker;
 use super::connections::{Connections, NoPlace};
 use super::edge::{self, Limits};
 use super::envelope::{self, Fault};
-use super::handler::Handler;
-use super::transport::{Ends, SocketTransport};
+use super::handler::{Draining, Handler};
+use super::patience::Patience;
+use super::transport::{Ends, SocketTransport, Tells};
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -33,6 +34,10 @@ const SUBPROTOCOL: &str = "mcp";
 const TRANSPORT: &str = "websocket";
 /// How long a close at shutdown waits for the answers of calls that have ended.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+/// The end of a session that could not even say how it ended.
+const ABNORMAL_END: Ended = Ended { close_code: 1006, write_stall: false, messages_in: 0, messages_out: 0 };
+/// Bytes that the kernel takes beyond what it can send: with more, a session could not tell how slowly its client reads.
+const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 /// When a client that found no place may come back.
 const NO_PLACE_RETRY: Duration = Duration::from_secs(10);
 
@@ -51,8 +56,12 @@ pub(crate) struct Door {
     pub session: Settings,
     /// The limits of the requests on it.
     pub limits: Limits,
+    /// How long clients wait for their answers.
+    pub patience: Patience,
     /// Told of sessions.
     pub hooks: Hooks,
+    /// The drain, which comes before the end: followers of running calls are told.
+    pub draining: Draining,
     /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
     pub leaving: CancellationToken,
     /// The life of every session, to be waited for: it has ended when its end has been told.
@@ -66,6 +75,8 @@ pub(crate) struct Hooks {
     pub on_open: Arc<dyn Fn(NewSession) + Send + Sync>,
     /// The same session's end.
     pub on_close: Arc<dyn Fn(EndedSession) + Send + Sync>,
+    /// A client has the outcome of a call.
+    pub on_delivered: Arc<dyn Fn(CallId) + Send + Sync>,
 }
 
 /// The default limits of a socket, with MCP's way of refusing a message.
@@ -74,7 +85,7 @@ pub(crate) fn session_settings() -> Settings {
 }
 
 /// Tells the kernel to drop a peer that has not acknowledged what was sent for this long: the one thing that ends a client that
-/// stopped reading. For `HttpServer::on_connect`.
+/// stopped reading; and not to queue much for one that reads slowly. For `HttpServer::on_connect`.
 pub(crate) fn on_connect(
     user_timeout: Duration,
 ) -> impl Fn(&dyn Any, &mut dev::Extensions) + Send + Clone + 'static {
@@ -82,6 +93,9 @@ pub(crate) fn on_connect(
         let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
             log::warn!(error:%; "cannot set TCP_USER_TIMEOUT; a client that does not read keeps its connection");
+        }
+        if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+            log::warn!(error:%; "cannot set TCP_NOTSENT_LOWAT; a client that reads slowly is noticed late");
         }
         // Or a message would wait, up to 40 ms, for the client's acknowledgement of the one before it.
         if let Err(error) = stream.set_nodelay(true) {
@@ -185,14 +199,20 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         session: id,
         gone: ends.gone.clone(),
         leaving: door.leaving.clone(),
+        draining: door.draining.clone(),
+        patience: door.patience.clone(),
     };
     let (introduced, was_introduced) = watch::channel(false);
     let connected_at = clock::utc_now();
     let on_open = Arc::clone(&door.hooks.on_open);
-    let transport = SocketTransport::new(inbound, outbox.clone(), door.limits, ends.clone(), move |facts| {
-        introduced.send_replace(true);
-        on_open(new_session(id, principal.clone(), facts, connected_at));
-    });
+    let tells = Tells {
+        on_open: Box::new(move |facts| {
+            introduced.send_replace(true);
+            on_open(new_session(id, principal.clone(), facts, connected_at));
+        }),
+        on_delivered: Arc::clone(&door.hooks.on_delivered),
+    };
+    let transport = SocketTransport::new(inbound, outbox.clone(), door.limits, ends.clone(), tells);
     let service = async {
         // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
         let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
@@ -209,15 +229,36 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         },
         say_goodbye(&door.leaving, running, &outbox),
     );
-    let end = ended.await.ok();
+    // An end without a word is 1006 (RFC 6455 7.1.5).
+    let end = ended.await.unwrap_or(ABNORMAL_END);
+    log_end(id, end, outbox.messages_taken());
     if *was_introduced.borrow() {
         (door.hooks.on_close)(EndedSession {
             id,
-            close_code: end.map_or(1006, |end| i32::from(end.close_code)),
-            messages_in: end.map_or(0, |end| i64::try_from(end.messages_in).unwrap_or(i64::MAX)),
-            messages_out: end.map_or(0, |end| i64::try_from(end.messages_out).unwrap_or(i64::MAX)),
+            close_code: i32::from(end.close_code),
+            messages_in: i64::try_from(end.messages_in).unwrap_or(i64::MAX),
+            messages_out: i64::try_from(end.messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
         });
+    }
+}
+
+/// One line for a session's end, however many messages found nobody there.
+fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
+    let Ended { close_code, write_stall, messages_in, messages_out } = end;
+    let messages_dropped = messages_taken.saturating_sub(messages_out);
+    if write_stall {
+        log::warn!(
+            session:% , close_code, reason = "write_stall", messages_in, messages_out, messages_dropped;
+            "a client took too little of what it was sent, and is dropped; its calls go on"
+        );
+    } else if messages_dropped > 0 {
+        log::info!(
+            session:%, close_code, messages_in, messages_out, messages_dropped;
+            "a session ended before it had everything"
+        );
+    } else {
+        log::debug!(session:%, close_code, messages_in, messages_out; "a session ended");
     }
 }
 

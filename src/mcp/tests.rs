@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use exai_actors::ids::Principal;
+use exai_actors::ids::{CallId, Principal};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,18 +18,25 @@ use tokio_util::task::TaskTracker;
 use self::ws::Ws;
 use super::connections::Connections;
 use super::edge::Limits;
+use super::handler::Draining;
+use super::patience::Patience;
 use super::socket::{self, Door, Hooks, session_settings};
 
 #[cfg(feature = "faults")]
 mod autobahn;
 mod calls;
+mod delivery;
 mod envelope;
 mod frames;
 mod gaps;
+mod handovers;
 mod inside;
 mod limits;
 #[cfg(feature = "faults")]
 mod panics;
+mod planted;
+mod resources;
+mod slow;
 mod upgrade;
 #[path = "../../tests/support/ws.rs"]
 mod ws;
@@ -50,6 +56,7 @@ enum Hold {
 struct Seen {
     opened: Mutex<Vec<NewSession>>,
     closed: Mutex<Vec<EndedSession>>,
+    delivered: Mutex<Vec<CallId>>,
 }
 
 struct Server {
@@ -57,9 +64,9 @@ struct Server {
     seen: Arc<Seen>,
     connections: Connections,
     leaving: CancellationToken,
+    inside: inside::Inside,
     handle: ServerHandle,
     _hold: Hold,
-    _folder: TempDir,
 }
 
 impl Drop for Server {
@@ -95,19 +102,22 @@ impl Setup {
         let hold =
             if self.alone { Hold::Alone(QUIET.write().await) } else { Hold::Shared(QUIET.read().await) };
         let seen = Arc::new(Seen::default());
-        let (opened, closed) = (Arc::clone(&seen), Arc::clone(&seen));
+        let [opened, closed, delivered] = [&seen; 3].map(Arc::clone);
         let leaving = CancellationToken::new();
-        let (toolbox, folder) = inside::toolbox()?;
+        let inside = inside::Inside::start()?;
         let door = Arc::new(Door {
             check: Arc::new(check),
-            toolbox,
+            toolbox: inside.toolbox.clone(),
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),
+                on_delivered: Arc::new(move |call| delivered.delivered.lock().push(call)),
             },
+            patience: Patience::new(&Default::default(), Duration::from_secs(900)),
+            draining: Draining { begun: leaving.clone(), within: Duration::from_secs(25) },
             leaving: leaving.clone(),
             sessions: TaskTracker::new(),
         });
@@ -126,15 +136,7 @@ impl Setup {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Server {
-            address,
-            seen,
-            connections: self.connections,
-            leaving,
-            handle,
-            _hold: hold,
-            _folder: folder,
-        })
+        Ok(Server { address, seen, connections: self.connections, leaving, inside, handle, _hold: hold })
     }
 }
 

@@ -3,25 +3,31 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
 use bytestring::ByteString;
 use exai_actors::clock::{self, Instant};
-use exai_actors::session::messages::{Inbound, Outbox};
+use exai_actors::ids::CallId;
+use exai_actors::session::messages::{Delivered, Inbound, Outbox};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleServer;
 use rmcp::transport::Transport;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::edge::{Edge, Facts, Limits, Verdict};
+use super::delivery::Outcome;
+use super::edge::{Edge, Facts, Limits, Passage, Verdict};
 use super::envelope::{self, Reading};
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
 const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
 /// Such messages that are parsed at the same time, of all connections together: the parser keeps several copies of what it reads.
 const PARSES_MAX: usize = 2;
+
+/// Answers that may wait for a place at the session; a client that takes so few of them is not read on.
+const UNQUEUED_MAX: usize = 64;
 
 /// One place for each parse of [`PARSES_MAX`].
 static PARSES: Semaphore = Semaphore::const_new(PARSES_MAX);
@@ -37,7 +43,17 @@ pub(super) struct SocketTransport {
     parsing: Option<Pin<Box<dyn Future<Output = Reading> + Send>>>,
     hello_by: Instant,
     ends: Ends,
-    on_open: Box<dyn Fn(Facts) + Send>,
+    /// Messages of the engine's that wait for a place at the session.
+    unqueued: watch::Sender<usize>,
+    tells: Tells,
+}
+
+/// Whom the transport tells what happens on a connection.
+pub(super) struct Tells {
+    /// Who is on the other side; once.
+    pub(super) on_open: Box<dyn Fn(Facts) + Send>,
+    /// The client has a call's answer.
+    pub(super) on_delivered: Arc<dyn Fn(CallId) + Send + Sync>,
 }
 
 /// How the two sides of a connection hear of each other's end.
@@ -52,13 +68,7 @@ pub(super) struct Ends {
 }
 
 impl SocketTransport {
-    pub(super) fn new(
-        inbound: Inbound,
-        outbox: Outbox,
-        limits: Limits,
-        ends: Ends,
-        on_open: impl Fn(Facts) + Send + 'static,
-    ) -> Self {
+    pub(super) fn new(inbound: Inbound, outbox: Outbox, limits: Limits, ends: Ends, tells: Tells) -> Self {
         let now = clock::now();
         Self {
             inbound,
@@ -68,13 +78,19 @@ impl SocketTransport {
             parsing: None,
             hello_by: now + limits.hello_within,
             ends,
-            on_open: Box::new(on_open),
+            unqueued: watch::Sender::new(0),
+            tells,
         }
     }
 
-    /// The next message, read; none when the socket is gone or said nothing for too long. Cancel-safe.
+    /// The next message, read; none when the socket is gone, takes too little or said nothing for too long. Cancel-safe.
     async fn next_reading(&mut self) -> Option<Reading> {
         loop {
+            let mut unqueued = self.unqueued.subscribe();
+            tokio::select! {
+                _ = unqueued.wait_for(|unqueued| *unqueued < UNQUEUED_MAX) => {}
+                () = self.outbox.stalled() => return None,
+            }
             if let Some(parsing) = &mut self.parsing {
                 let reading = parsing.await;
                 self.parsing = None;
@@ -83,6 +99,7 @@ impl SocketTransport {
             let left = (!self.edge.is_greeted()).then(|| self.hello_by.duration_since(clock::now()));
             let text = tokio::select! {
                 text = self.inbound.recv() => text?,
+                () = self.outbox.stalled() => return None,
                 () = elapsed(left) => {
                     self.outbox.close(CloseCode::Policy).await;
                     return None;
@@ -98,7 +115,7 @@ impl SocketTransport {
     async fn next_message(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
             if let Some(answer) = &self.answer {
-                self.outbox.send(answer.clone()).await;
+                self.outbox.send(answer.clone(), None).await;
                 self.answer = None;
             }
             let reading = self.next_reading().await?;
@@ -116,8 +133,19 @@ impl SocketTransport {
 
     fn introduce(&mut self) {
         if let Some(facts) = self.edge.take_facts() {
-            (self.on_open)(facts);
+            (self.tells.on_open)(facts);
         }
+    }
+
+    /// Notes that a call's answer goes out; gives what is to happen when the client has it.
+    fn sent(&self, outcome: Outcome) -> Delivered {
+        let on_delivered = Arc::clone(&self.tells.on_delivered);
+        Box::new(move || {
+            let Outcome { call, follower } = outcome;
+            // In this order: who asks the same again from here on must find the answer delivered.
+            on_delivered(call);
+            drop(follower);
+        })
     }
 }
 
@@ -160,14 +188,22 @@ impl Transport<RoleServer> for SocketTransport {
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         // Nothing in a message can fail to serialize: its maps have text keys.
         let before = self.edge.in_flight();
-        let text = self.edge.let_out(&mut item).then(|| serde_json::to_string(&item).unwrap_or_default());
+        let message = match self.edge.let_out(&mut item) {
+            Passage::Out(outcome) => {
+                let text = serde_json::to_string(&item).unwrap_or_default();
+                Some((text, outcome.map(|outcome| self.sent(outcome))))
+            }
+            Passage::Dropped => None,
+        };
         let after = self.edge.in_flight();
         self.introduce();
-        let (outbox, ends) = (self.outbox.clone(), self.ends.clone());
+        self.unqueued.send_modify(|unqueued| *unqueued += 1);
+        let (outbox, ends, unqueued) = (self.outbox.clone(), self.ends.clone(), self.unqueued.clone());
         async move {
-            if let Some(text) = text {
-                outbox.send(text.into()).await;
+            if let Some((text, delivered)) = message {
+                outbox.send(text.into(), delivered).await;
             }
+            unqueued.send_modify(|unqueued| *unqueued -= 1);
             // Only once the answer is queued, so that a close at shutdown queues behind it.
             ends.count(before, after);
             Ok(())

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{ModelId, ProviderName};
 use exai_actors::mail;
-use exai_actors::provider_supervisor::messages::{GetStanding, Operate, Order};
-use futures_util::future::join_all;
+use exai_actors::provider_supervisor::messages::{Operate, Order};
+use exai_actors::tools::standings;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -33,10 +33,7 @@ pub(super) struct Operation {
 /// `GET /api/breakers`: every provider with its breakers, gates and parking, and why.
 pub(super) async fn list(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
     door.gate.check(&request)?;
-    let asked = door.supervisors.values().map(|one| mail::ask(one, GetStanding, ASK_WITHIN));
-    // A supervisor that is being restarted is left out for a moment.
-    let standings: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-    Ok(HttpResponse::Ok().json(json!({ "providers": standings })))
+    Ok(HttpResponse::Ok().json(standings(&door.supervisors).await))
 }
 
 /// `POST /api/breakers`: opens, disables or resets a breaker; a reset without a model also takes the provider out of its parking.

@@ -8,14 +8,14 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, ResponseError, web};
-use exai_actors::clock::Instant;
+use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
 use exai_actors::provider_supervisor::ProviderSupervisor;
-use exai_actors::session::messages::Settings;
+use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
@@ -27,12 +27,12 @@ use super::StartError;
 use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
 use crate::mcp::edge::Limits;
+use crate::mcp::handler::Draining;
+use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
 use crate::security::Gate;
 
-/// How long a peer may leave what it was sent unread before the kernel drops it.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sockets get to read their last messages.
@@ -73,6 +73,7 @@ pub(super) struct Inner {
 
 /// The running servers.
 pub(super) struct Outside {
+    draining: CancellationToken,
     leaving: CancellationToken,
     sessions: TaskTracker,
     handles: [ServerHandle; 2],
@@ -87,7 +88,7 @@ impl Outside {
         inner: Inner,
     ) -> Result<Self, StartError> {
         let [clients, people] = sockets.listeners;
-        let leaving = CancellationToken::new();
+        let (draining, leaving) = (CancellationToken::new(), CancellationToken::new());
         let sessions = TaskTracker::new();
         let limits = &config.limits;
         let connections =
@@ -116,7 +117,9 @@ impl Outside {
                 requests_per_second: f64::from(limits.requests_per_second),
                 ..Limits::default()
             },
+            patience: Patience::new(&config.clients.limits, limits.deadline),
             hooks: hooks(inner.metrics, inner.writer),
+            draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
             sessions: sessions.clone(),
         });
@@ -128,7 +131,7 @@ impl Outside {
             let app = app.configure(crate::mcp::echo::routes).configure(super::faults::routes);
             app
         })
-        .on_connect(socket::on_connect(USER_TIMEOUT))
+        .on_connect(socket::on_connect(WRITE_STALL))
         .client_request_timeout(HEAD_WITHIN)
         // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
         .client_disconnect_timeout(Duration::ZERO)
@@ -140,7 +143,12 @@ impl Outside {
         let handles = [clients.handle(), people.handle()];
         actix_rt::spawn(clients);
         actix_rt::spawn(people);
-        Ok(Self { leaving, sessions, handles })
+        Ok(Self { draining, leaving, sessions, handles })
+    }
+
+    /// Tells the followers of running calls that the server waits for these and then leaves.
+    pub(super) fn announce_drain(&self) {
+        self.draining.cancel();
     }
 
     /// Says Close 1001 to every socket that reads, and closes both ports.
@@ -161,9 +169,9 @@ fn checked_by(gate: Gate) -> Arc<socket::Check> {
     Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
 }
 
-/// Sessions go into the counters and into the journal; neither may hold a session up.
+/// Sessions and deliveries go into the counters and into the journal; neither may hold a session up.
 fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
-    let (counted, written) = (metrics.clone(), writer.clone());
+    let (counted, written, delivered) = (metrics.clone(), writer.clone(), writer.clone());
     Hooks {
         on_open: Arc::new(move |session| {
             note(mail::tell(&counted, SessionOpened));
@@ -172,6 +180,13 @@ fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
         on_close: Arc::new(move |session| {
             note(mail::tell(&metrics, SessionEnded));
             note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
+        }),
+        on_delivered: Arc::new(move |call| {
+            let record = Record::CallDelivered { call, at: clock::utc_now() };
+            if let Err(error) = mail::tell(&delivered, unheard(record)) {
+                // Undelivered in the journal, the answer waits for whoever asks the same again: too much, never too little.
+                log::warn!(call:%; "a delivery was not noted: {error}");
+            }
         }),
     }
 }

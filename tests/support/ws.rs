@@ -182,6 +182,12 @@ impl Ws {
         self.send_frame(TEXT, text.as_bytes()).await
     }
 
+    /// Reads at most so many bytes as they are; zero when the server has closed the connection.
+    pub async fn read_raw(&mut self, bytes_max: usize) -> io::Result<usize> {
+        let mut sink = vec![0; bytes_max];
+        patiently(self.stream.read(&mut sink)).await
+    }
+
     /// Starts, or answers, the closing handshake.
     pub async fn send_close(&mut self, code: u16) -> io::Result<()> {
         self.send_frame(CLOSE, &code.to_be_bytes()).await

@@ -16,7 +16,7 @@ use super::journal::Journal;
 use super::messages::{
     Attach, Attached, Cancel, Consult, Drain, Follower, GetLoad, GetPartial, Load, Phase, Progress,
 };
-use super::roster::{Answering, Live, Roster};
+use super::roster::{Answering, Live};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
@@ -45,7 +45,6 @@ const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Dispatcher {
     // All of it is handed from life to life: a death loses the message in hand and nothing else.
     desk: Rc<Desk>,
-    roster: Roster,
     tasks: TaskTracker,
 }
 
@@ -59,7 +58,6 @@ impl Dispatcher {
         let start = Start { name: "dispatcher", arbiter, mailbox: MAILBOX, intensity: INTENSITY };
         supervised::start(start, on_death, |_| Self {
             desk: Rc::new(Desk::new(setup)),
-            roster: Roster::default(),
             tasks: TaskTracker::new(),
         })
     }
@@ -69,8 +67,9 @@ impl Dispatcher {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        let crowded = self.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
-        if crowded || self.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
+        let crowded =
+            self.desk.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
+        if crowded || self.desk.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
         }
@@ -80,7 +79,7 @@ impl Dispatcher {
     fn consult(&self, consult: Consult) -> Result<Attached, CallError> {
         let Consult { caller, question, request_hash } = consult;
         if let Some(key) = &caller.idempotency_key
-            && let Some(live) = self.roster.of_key(&caller.principal, key)
+            && let Some(live) = self.desk.roster.of_key(&caller.principal, key)
         {
             return if live.request_hash == request_hash {
                 Ok(live.attached(true))
@@ -92,7 +91,7 @@ impl Dispatcher {
         }
         // A paid answer that nobody waits for goes to whoever asks the same again.
         if caller.idempotency_key.is_none()
-            && let Some(live) = self.roster.unfollowed(&caller.principal, &request_hash)
+            && let Some(live) = self.desk.roster.unfollowed(&caller.principal, &request_hash)
         {
             return Ok(live.attached(true));
         }
@@ -107,7 +106,7 @@ impl Dispatcher {
         let (progress, progress_seen) = watch::channel(received);
         let (answer, answer_seen) = watch::channel(None);
         let answering = Answering::default();
-        let entry = self.roster.enter(Live {
+        let entry = self.desk.roster.enter(Live {
             call,
             principal: caller.principal.clone(),
             key: caller.idempotency_key.clone(),
@@ -172,7 +171,7 @@ impl Handler<Cancel> for Dispatcher {
 
     fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) {
         let Cancel { principal, call, follower } = cancel;
-        let Some(live) = self.roster.of_call(&principal, call) else { return };
+        let Some(live) = self.desk.roster.of_call(&principal, call) else { return };
         let for_all = follower.is_none();
         drop(follower);
         if for_all || !live.is_followed() {
@@ -185,7 +184,7 @@ impl Handler<Attach> for Dispatcher {
     type Result = Option<Attached>;
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
-        self.roster.of_call(&attach.principal, attach.call).map(|live| live.attached(false))
+        self.desk.roster.of_call(&attach.principal, attach.call).map(|live| live.attached(false))
     }
 }
 
@@ -194,7 +193,7 @@ impl Handler<GetPartial> for Dispatcher {
 
     fn handle(&mut self, ask: GetPartial, _: &mut Context<Self>) -> Self::Result {
         let GetPartial { principal, call } = ask;
-        let live = self.roster.of_call(&principal, call);
+        let live = self.desk.roster.of_call(&principal, call);
         let provider = live.and_then(|live| live.answering.borrow().clone());
         Box::pin(async move {
             let partial = mail::ask(&provider?, UpstreamPartial { call }, PARTIAL_WITHIN).await;
@@ -219,16 +218,16 @@ impl Handler<Drain> for Dispatcher {
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
         self.desk.draining.cancel();
         self.tasks.close();
-        let (tasks, roster, desk) = (self.tasks.clone(), self.roster.clone(), Rc::clone(&self.desk));
+        let (tasks, desk) = (self.tasks.clone(), Rc::clone(&self.desk));
         Box::pin(async move {
             if tokio::time::timeout(drain.within, tasks.wait()).await.is_ok() {
                 return 0;
             }
-            let left = roster.len();
+            let left = desk.roster.len();
             desk.leaving.cancel();
             // Each of them still writes down how it ended, and is answered.
             if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {
-                log::error!(calls = roster.len(); "calls could not be ended in time");
+                log::error!(calls = desk.roster.len(); "calls could not be ended in time");
             }
             left
         })

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Limits;
 use super::permits::Permits;
+use super::roster::Roster;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::ProviderName;
 use crate::metrics::Metrics;
@@ -55,6 +56,7 @@ pub struct ProviderLink {
 pub(super) struct Desk {
     pub(super) setup: Setup,
     pub(super) permits: Permits,
+    pub(super) roster: Roster,
     /// Cancelled when the drain begins: what was not sent yet will not be.
     pub(super) draining: CancellationToken,
     /// Cancelled when the drain's time is over: what still runs is ended and answered.
@@ -64,7 +66,13 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(setup: Setup) -> Self {
         let permits = Permits::new(setup.limits.clone());
-        Self { setup, permits, draining: CancellationToken::new(), leaving: CancellationToken::new() }
+        Self {
+            setup,
+            permits,
+            roster: Roster::default(),
+            draining: CancellationToken::new(),
+            leaving: CancellationToken::new(),
+        }
     }
 
     pub(super) fn link(&self, provider: &ProviderName) -> Result<&ProviderLink, CallError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consultation::{Completed, Request};
+use super::desk::Desk;
 use super::plan::Plan;
 use crate::clock::{self, UtcMillis};
 use crate::ids::CallId;
@@ -17,7 +18,7 @@ use crate::storage_writer::messages::LEASE_MS;
 /// Characters of the first question that become a conversation's title.
 const TITLE_CHARS: usize = 80;
 
-pub(super) fn new_call(request: &Request, plan: &Plan, replica: &str) -> NewCall {
+pub(super) fn new_call(request: &Request, plan: &Plan, desk: &Desk) -> NewCall {
     let Request { call, caller, question, request_hash, .. } = request;
     let now = clock::utc_now();
     NewCall {
@@ -28,10 +29,10 @@ pub(super) fn new_call(request: &Request, plan: &Plan, replica: &str) -> NewCall
         tool: question.tool.clone(),
         request_hash: request_hash.clone(),
         idempotency_key: caller.idempotency_key.clone(),
-        replica: replica.to_owned(),
+        replica: desk.setup.replica.clone(),
         lease_until: UtcMillis(now.0 + LEASE_MS),
         retry_unknown: caller.retry_unknown,
-        on_its_way: caller.on_its_way.clone(),
+        on_its_way: desk.roster.on_their_way(&caller.principal, request_hash),
         accepted_at: now,
     }
 }

@@ -56,7 +56,7 @@ impl Journal {
     /// Writes down a call that has to wait, and waits until that is durable.
     pub(super) async fn accept(&self, request: &Request, plan: &Plan) -> Result<Written, CallError> {
         self.steps.borrow_mut().accepting();
-        self.opened(Record::CallOpened(new_call(request, plan, &self.desk.setup.replica), None)).await
+        self.opened(Record::CallOpened(new_call(request, plan, &self.desk), None)).await
     }
 
     /// Writes down the next upstream request, with the call where that is not in the journal yet, and waits until that is durable.
@@ -69,7 +69,7 @@ impl Journal {
         self.opened(if stood {
             Record::AttemptOpened(attempt)
         } else {
-            Record::CallOpened(new_call(request, plan, &self.desk.setup.replica), Some(attempt))
+            Record::CallOpened(new_call(request, plan, &self.desk), Some(attempt))
         })
         .await
     }

@@ -43,14 +43,12 @@ pub struct Caller {
     pub idempotency_key: Option<IdempotencyKey>,
     /// Whether a call of this key whose outcome nobody knows shall be sent, and billed, again.
     pub retry_unknown: bool,
-    /// Calls whose answers are on their way to this very connection: asking the same once more is not asking for those.
-    pub on_its_way: Vec<CallId>,
 }
 
 impl Caller {
     /// One that asks without any terms of its own.
     pub fn new(principal: Principal, session: SessionId) -> Self {
-        Self { principal, session, idempotency_key: None, retry_unknown: false, on_its_way: Vec::new() }
+        Self { principal, session, idempotency_key: None, retry_unknown: false }
     }
 }
 
@@ -75,7 +73,8 @@ pub struct Question {
     pub output_tokens_max: Option<u32>,
 }
 
-/// Someone who waits for a call's answer. A call without any goes on all the same, and is joined by whoever asks the same again.
+/// Someone who waits for a call's answer, held until the answer has reached its client. A call without any goes on all the same,
+/// and it, or its answer, goes to whoever asks the same again.
 pub type Follower = Arc<()>;
 
 /// A hold on a running call: one for each who follows it. Dropping it detaches; the call goes on.

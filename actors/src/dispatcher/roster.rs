@@ -13,6 +13,9 @@ use super::messages::{Answer, Attached, Follower, Progress};
 use crate::ids::{CallId, IdempotencyKey, Principal};
 use crate::provider::Provider;
 
+/// Ended calls that are kept before those are forgotten whose answers have arrived.
+const ARRIVING_MIN: usize = 64;
+
 /// What others may know of a running consultation, and do to it.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -59,6 +62,8 @@ struct Entries {
     calls: HashMap<CallId, Rc<Live>>,
     keys: HashMap<(Principal, IdempotencyKey), Rc<Live>>,
     requests: HashMap<(Principal, String), Vec<Rc<Live>>>,
+    /// Calls that have ended and whose answers have not reached all of their followers, and some that have since.
+    arriving: Vec<Rc<Live>>,
     prompt_bytes: usize,
 }
 
@@ -93,6 +98,16 @@ impl Roster {
         let entries = self.entries.borrow();
         let same = entries.requests.get(&(principal.clone(), request_hash.to_owned()))?;
         same.iter().find(|live| !live.is_followed() && !live.cancel.is_cancelled()).cloned()
+    }
+
+    /// The calls of the very same request whose answers others wait for: who asks the same beside them wants an answer of its own.
+    pub(super) fn on_their_way(&self, principal: &Principal, request_hash: &str) -> Vec<CallId> {
+        let entries = self.entries.borrow();
+        let running =
+            entries.requests.get(&(principal.clone(), request_hash.to_owned())).into_iter().flatten();
+        let same = |live: &&Rc<Live>| live.request_hash == request_hash && live.principal == *principal;
+        let arriving = entries.arriving.iter().filter(same).filter(|live| live.is_followed());
+        running.chain(arriving).map(|live| live.call).collect()
     }
 
     /// The call, if it is this principal's: another's looks like none.
@@ -130,6 +145,14 @@ impl Drop for Entry {
             if same.is_empty() {
                 entries.requests.remove(&request);
             }
+        }
+        if entries.arriving.len() == entries.arriving.capacity() {
+            entries.arriving.retain(|live| live.is_followed());
+            let room = entries.arriving.len().max(ARRIVING_MIN);
+            entries.arriving.reserve(room);
+        }
+        if self.live.is_followed() {
+            entries.arriving.push(Rc::clone(&self.live));
         }
     }
 }

@@ -17,11 +17,12 @@ use bytestring::ByteString;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
+use super::delivery::Deliveries;
 use super::frames::{Broken, Received};
 use super::guard::{Guard, Shared};
 use super::heartbeat::{Beat, Hearing, Heartbeat};
 use super::inbound::{self, Place};
-use super::messages::{Binary, Ended, Link, Outbox, Outgoing, Settings};
+use super::messages::{Binary, Delivered, Ended, Link, Outbox, Outgoing, Settings};
 use super::payload::{Arrived, Incoming};
 use crate::clock;
 use crate::faults::{self, Point};
@@ -54,9 +55,9 @@ pub fn start(
 ) -> Result<(HttpResponse, Link), NotAnUpgrade> {
     let mut response = handshake(request, protocols)?;
     let (gate, inbound) = inbound::queue();
-    let (outbox, outgoing) = Outbox::new();
+    let (outbox, outgoing) = Outbox::new(settings.write_stall);
     let (ended, ended_end) = oneshot::channel();
-    let shared = Rc::new(Shared::default());
+    let shared = Rc::new(Shared::new(outbox.stall_flag()));
     let hearing = Rc::new(Hearing::new(clock::now()));
     let session = Session {
         streams: Some((Incoming::new(payload, &settings, gate, Rc::clone(&hearing)), outgoing)),
@@ -67,6 +68,7 @@ pub fn start(
         settings,
         messages_in: 0,
         messages_out: 0,
+        deliveries: Deliveries::default(),
         _hold: hold,
     };
     // The library's own reading of the payload delivers a frame only when it is whole and confuses its errors, so it gets none.
@@ -109,6 +111,7 @@ struct Session {
     settings: Settings,
     messages_in: u64,
     messages_out: u64,
+    deliveries: Deliveries,
     _hold: Box<dyn Any>,
 }
 
@@ -128,9 +131,10 @@ impl Actor for Session {
     fn stopped(&mut self, _: &mut Socket) {
         if let Some(ended) = self.ended.take() {
             let close_code = self.shared.close_code.get().unwrap_or(CloseCode::Abnormal).into();
+            let write_stall = self.shared.is_stalled(clock::now(), self.settings.write_stall);
             let Self { messages_in, messages_out, .. } = *self;
             // Nobody has to be there to hear it.
-            ended.send(Ended { close_code, messages_in, messages_out }).ok();
+            ended.send(Ended { close_code, write_stall, messages_in, messages_out }).ok();
         }
     }
 }
@@ -193,9 +197,12 @@ impl Session {
         self.shared.in_hand.replace(None);
     }
 
-    fn write(&mut self, text: ByteString, socket: &mut Socket) {
+    fn write(&mut self, text: ByteString, delivered: Option<Delivered>, socket: &mut Socket) {
         self.messages_out += 1;
         socket.text(text);
+        if let Some(delivered) = delivered {
+            socket.ping(&self.deliveries.written(delivered));
+        }
     }
 }
 
@@ -210,7 +217,9 @@ impl StreamHandler<Result<Arrived, Broken>> for Session {
                 Binary::Refused => {}
             },
             Ok((Received::Ping(bytes), _)) => socket.pong(&bytes),
-            Ok((Received::Pong, _)) => {}
+            Ok((Received::Pong(payload), _)) => {
+                self.deliveries.ponged(&payload).for_each(|delivered| delivered());
+            }
             Err(broken) => self.broken_by_peer(broken, socket),
         }
     }
@@ -220,7 +229,7 @@ impl StreamHandler<Outgoing> for Session {
     fn handle(&mut self, outgoing: Outgoing, socket: &mut Socket) {
         match outgoing {
             Outgoing::Text(..) if self.is_closing() => {}
-            Outgoing::Text(text, _share) => self.write(text, socket),
+            Outgoing::Text(text, _share, delivered) => self.write(text, delivered, socket),
             Outgoing::Close(code) => self.close(code, "", socket),
         }
     }

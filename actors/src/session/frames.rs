@@ -46,8 +46,8 @@ pub(super) enum Received {
     Binary(Bytes),
     /// To be answered with the same bytes.
     Ping(Bytes),
-    /// A sign of life.
-    Pong,
+    /// The answer to a ping, with the ping's bytes.
+    Pong(Bytes),
     /// The closing handshake, begun or answered.
     Close(Option<CloseReason>),
 }
@@ -115,7 +115,7 @@ impl Assembly {
                 self.finish().map(Some)
             }
             Frame::Ping(bytes) => Ok(Some(Received::Ping(bytes))),
-            Frame::Pong(_) => Ok(Some(Received::Pong)),
+            Frame::Pong(bytes) => Ok(Some(Received::Pong(bytes))),
             Frame::Close(reason) => Ok(Some(Received::Close(reason))),
         }
     }

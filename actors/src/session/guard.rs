@@ -1,43 +1,72 @@
-//! Contains the panics of one session. Its future is actix's own and cannot be restarted, so the panic is caught around it: the
-//! first one in a message's handling costs that message alone; any other ends the session with 1011, never the thread.
+//! Stands between a session and its socket. Contains the session's panics: its future is actix's own and cannot be restarted, so a
+//! panic is caught around it; the first one in a message's handling costs that message alone, any other ends the session with
+//! 1011, never the thread. And ends a session that was given up, because it is polled exactly when the socket takes bytes.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_http::ws::{CloseCode, Codec, Message};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use tokio_util::codec::Encoder;
+use tokio_util::sync::CancellationToken;
 
 use super::messages::Refuse;
+use crate::clock::{self, Instant};
 
 /// Panics in handling a message that a session outlives.
 const PANICS_MAX: u32 = 1;
+/// Bytes that are given to the socket at a time: little, so that the next poll says how fast the peer takes them.
+const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// What the session and its guard both know.
-#[derive(Default)]
 pub(super) struct Shared {
     /// The message that is being handled.
     pub(super) in_hand: RefCell<Option<ByteString>>,
     /// The close code that was sent or received first.
     pub(super) close_code: Cell<Option<CloseCode>>,
+    /// Cancelled when the session is given up.
+    stalled: CancellationToken,
+    /// Since when bytes wait for the socket to take them; none when it has taken all.
+    behind_since: Cell<Option<Instant>>,
 }
 
-/// A session's outgoing bytes, panics contained.
+impl Shared {
+    pub(super) fn new(stalled: CancellationToken) -> Self {
+        Self {
+            in_hand: RefCell::default(),
+            close_code: Cell::default(),
+            stalled,
+            behind_since: Cell::default(),
+        }
+    }
+
+    /// Whether the session was given up, or the socket has taken nothing for `write_stall`, after which the kernel ends it.
+    pub(super) fn is_stalled(&self, now: Instant, write_stall: Duration) -> bool {
+        let is_behind = |since| now.duration_since(since) >= write_stall;
+        self.stalled.is_cancelled() || self.behind_since.get().is_some_and(is_behind)
+    }
+}
+
+/// A session's outgoing bytes.
 pub(super) struct Guard<S> {
     life: Option<Pin<Box<S>>>,
     shared: Rc<Shared>,
     refuse: Refuse,
     panics: u32,
+    /// What the session wrote and the socket has not been given yet.
+    rest: Bytes,
 }
 
 impl<S> Guard<S> {
     pub(super) fn new(life: S, shared: Rc<Shared>, refuse: Refuse) -> Self {
-        Self { life: Some(Box::pin(life)), shared, refuse, panics: 0 }
+        Self { life: Some(Box::pin(life)), shared, refuse, panics: 0, rest: Bytes::new() }
     }
 
     /// What is written after a panic.
@@ -62,17 +91,40 @@ impl<S> Guard<S> {
     }
 }
 
+impl<S> Guard<S> {
+    /// Gives the socket the next chunk.
+    fn next_chunk(&mut self) -> Bytes {
+        self.shared.behind_since.set(Some(clock::now()));
+        self.rest.split_to(self.rest.len().min(CHUNK_BYTES_MAX))
+    }
+}
+
 impl<S, E> Stream for Guard<S>
 where
     S: Stream<Item = Result<Bytes, E>>,
+    E: From<io::Error>,
 {
     type Item = Result<Bytes, E>;
 
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.shared.stalled.is_cancelled() {
+            // An error, and not the end: that would wait until the peer has taken what is left.
+            this.rest.clear();
+            return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
+        }
+        if !this.rest.is_empty() {
+            return Poll::Ready(Some(Ok(this.next_chunk())));
+        }
+        this.shared.behind_since.set(None);
         let Some(life) = &mut this.life else { return Poll::Ready(None) };
-        if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| life.as_mut().poll_next(task))) {
-            return polled;
+        match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll_next(task))) {
+            Ok(Poll::Ready(Some(Ok(bytes)))) => {
+                this.rest = bytes;
+                return Poll::Ready(Some(Ok(this.next_chunk())));
+            }
+            Ok(polled) => return polled,
+            Err(_) => {}
         }
         let written = this.contain();
         if !written.is_empty() {
@@ -89,4 +141,33 @@ fn encode(message: Message) -> BytesMut {
     // Only fragments can be refused, and these are none.
     Codec::new().encode(message, &mut bytes).ok();
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_message_goes_out_in_pieces_until_the_session_is_given_up() {
+        let stalled = CancellationToken::new();
+        let shared = Rc::new(Shared::new(stalled.clone()));
+        let message = Bytes::from(vec![7; 3 * CHUNK_BYTES_MAX + 1]);
+        let life = stream::iter([Ok::<_, io::Error>(message.clone()), Ok(message)]);
+        let mut guard = Guard::new(life, Rc::clone(&shared), |_| None);
+        let mut sizes = Vec::new();
+        for _ in 0..5 {
+            sizes.push(guard.next().await.unwrap().unwrap().len());
+        }
+        assert_eq!(sizes, [CHUNK_BYTES_MAX, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX, 1, CHUNK_BYTES_MAX]);
+        // The socket takes nothing from here on: that alone is a stall, in time.
+        let second = Duration::from_secs(1);
+        tokio::time::sleep(second).await;
+        assert!(shared.is_stalled(clock::now(), second) && !shared.is_stalled(clock::now(), second * 2));
+        stalled.cancel();
+        assert!(shared.is_stalled(clock::now(), second * 2));
+        assert!(guard.next().await.unwrap().is_err(), "an error, so that nothing waits for the peer");
+    }
 }

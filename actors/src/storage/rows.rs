@@ -69,7 +69,7 @@ pub struct NewCall {
     pub lease_until: UtcMillis,
     /// Whether it takes over the key of a call of the same request whose outcome nobody knows.
     pub retry_unknown: bool,
-    /// Undelivered answers to the same request that do not count as answers to this call.
+    /// Calls of the same request whose answers others wait for: they are not handed out to this one.
     pub on_its_way: Vec<CallId>,
     /// When it was accepted.
     pub accepted_at: UtcMillis,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
+use super::breakers::{self, Standings};
 use super::{Definition, ToolAnswer};
 use crate::clock::{self, Instant};
 use crate::dispatcher::messages::Load;
@@ -101,7 +102,7 @@ impl About {
         }
     }
 
-    pub(super) fn status(&self, load: &Load, sums: &Snapshot) -> ToolAnswer {
+    pub(super) fn status(&self, load: &Load, sums: &Snapshot, standings: &Standings) -> ToolAnswer {
         let components = self.board.snapshot();
         let mut text = format!("EXAI {}, up {} s", self.version, self.uptime_s());
         let _ = write!(text, "\ncalls: {} in flight, {} waiting", load.in_flight, load.waiting);
@@ -112,6 +113,13 @@ impl About {
         for gauge in &load.permits {
             let _ = write!(text, "\npermits {}: {} of {}", gauge.scope, gauge.in_use, gauge.limit);
         }
+        for (provider, standing) in standings {
+            let _ = write!(
+                text,
+                "\nprovider {provider}: {}",
+                breakers::line(standing.as_ref(), clock::utc_now())
+            );
+        }
         for (name, component) in &components {
             let status = json!(component.status);
             let _ = write!(text, "\n{name}: {} {}", status.as_str().unwrap_or_default(), component.detail);
@@ -121,7 +129,7 @@ impl About {
         }
         let structured = json!({
             "version": self.version, "uptime_s": self.uptime_s(), "load": load, "counters": sums,
-            "components": components, "left_out": self.left_out,
+            "components": components, "left_out": self.left_out, "breakers": breakers::facts(standings),
         });
         ToolAnswer { text, receipt: None, structured: Some(structured) }
     }

@@ -1,5 +1,6 @@
 //! Calls a tool: checks its arguments, and answers it or has a model asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,17 @@ use actix::Addr;
 use serde_json::{Map, Value};
 
 use super::about::{self, About};
+use super::breakers::{self, Standings};
 use super::{Definition, Started, chat, result};
 use crate::dispatcher::Dispatcher;
-use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, Follower, GetLoad};
+use crate::dispatcher::messages::{Attach, Caller, Cancel, Consult, Follower, GetLoad, GetPartial};
 use crate::dispatcher::{not_read, stored_answer};
 use crate::error::{CallError, ErrorKind};
-use crate::ids::CallId;
+use crate::ids::{CallId, ProviderName};
 use crate::mail::{self, MailError};
 use crate::metrics::Metrics;
 use crate::metrics::messages::GetSnapshot;
+use crate::provider_supervisor::ProviderSupervisor;
 use crate::storage::Store;
 
 /// How long an actor may take to answer; it decides, and never waits for a model.
@@ -32,6 +35,8 @@ pub struct Parts {
     pub dispatcher: Addr<Dispatcher>,
     /// Who knows the sums.
     pub metrics: Addr<Metrics>,
+    /// Who knows how each provider stands.
+    pub supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     /// Reads of the journal.
     pub store: Store,
     /// What the server tells of itself.
@@ -101,6 +106,21 @@ impl Toolbox {
         }
     }
 
+    /// The text that a running call of the caller's has so far; none where there is none, or no telling.
+    pub async fn partial(&self, caller: &Caller, call: CallId) -> Option<String> {
+        let wanted = GetPartial { principal: caller.principal.clone(), call };
+        mail::ask(&self.parts.dispatcher, wanted, ASK_WITHIN).await.ok().flatten()
+    }
+
+    /// How every provider stands, for programs. One that does not say so in time is `null`.
+    pub async fn breakers(&self) -> Value {
+        breakers::facts(&self.standings().await)
+    }
+
+    async fn standings(&self) -> Standings {
+        breakers::ask(&self.parts.supervisors).await
+    }
+
     async fn result(&self, caller: &Caller, call: CallId) -> Result<Started, CallError> {
         let attach = Attach { principal: caller.principal.clone(), call };
         let running = mail::ask(&self.parts.dispatcher, attach, ASK_WITHIN).await.map_err(undelivered)?;
@@ -118,8 +138,9 @@ impl Toolbox {
     async fn status(&self) -> Result<Started, CallError> {
         let load = mail::ask(&self.parts.dispatcher, GetLoad, ASK_WITHIN);
         let sums = mail::ask(&self.parts.metrics, GetSnapshot, ASK_WITHIN);
-        let (load, sums) = futures_util::join!(load, sums);
-        let answer = self.parts.about.status(&load.map_err(undelivered)?, &sums.map_err(undelivered)?);
+        let (load, sums, standings) = futures_util::join!(load, sums, self.standings());
+        let (load, sums) = (load.map_err(undelivered)?, sums.map_err(undelivered)?);
+        let answer = self.parts.about.status(&load, &sums, &standings);
         Ok(Started::Answered(Box::new(answer)))
     }
 }

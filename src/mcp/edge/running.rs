@@ -6,8 +6,15 @@ use std::sync::{Arc, Weak};
 
 use rmcp::model::{ProgressToken, RequestId};
 
+use crate::mcp::delivery::{Answers, Outcome};
+
 /// What a request carries through the engine; dropped when its handler has ended, cancelled or not.
-pub(super) type Hold = Arc<()>;
+#[derive(Debug, Clone, Default)]
+pub(in crate::mcp) struct Hold {
+    /// Where the handler notes which call its response answers.
+    pub(in crate::mcp) answers: Answers,
+    alive: Arc<()>,
+}
 
 /// Requests by the client's ids, and the ids of those that are to be answered by our numbers.
 #[derive(Default)]
@@ -20,7 +27,17 @@ pub(super) struct Running {
 struct Request {
     number: i64,
     token: Option<ProgressToken>,
+    answers: Answers,
     handler: Weak<()>,
+}
+
+/// A request that its response has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The client's id of it.
+    pub(super) id: RequestId,
+    /// The outcome of a call that the response is, if it is one.
+    pub(super) outcome: Option<Outcome>,
 }
 
 impl Running {
@@ -60,7 +77,8 @@ impl Running {
         self.last += 1;
         let (number, hold) = (self.last, Hold::default());
         self.waiting.insert(number, id.clone());
-        self.by_id.insert(id, Request { number, token, handler: Arc::downgrade(&hold) });
+        let (answers, handler) = (hold.answers.clone(), Arc::downgrade(&hold.alive));
+        self.by_id.insert(id, Request { number, token, answers, handler });
         (RequestId::Number(number), hold)
     }
 
@@ -76,12 +94,12 @@ impl Running {
         self.waiting.get(number)
     }
 
-    /// Ends a request with its answer, and gives the client's id of it; none for one that was cancelled.
-    pub(super) fn end(&mut self, engines: &RequestId) -> Option<RequestId> {
+    /// Ends a request with its answer; none for one that was cancelled.
+    pub(super) fn end(&mut self, engines: &RequestId) -> Option<Ended> {
         let RequestId::Number(number) = engines else { return None };
         let id = self.waiting.remove(number)?;
-        self.by_id.remove(&id);
-        Some(id)
+        let outcome = self.by_id.remove(&id).and_then(|request| request.answers.outcome());
+        Some(Ended { id, outcome })
     }
 }
 
@@ -103,7 +121,17 @@ mod tests {
         assert!(!running.has(&id));
         let (new, _hold) = running.begin(id.clone(), None);
         assert_eq!(running.end(&old), None, "the old answer comes late");
-        assert_eq!(running.end(&new), Some(id));
+        assert_eq!(running.end(&new), Some(Ended { id, outcome: None }));
         assert_eq!(running.all(), 0);
+    }
+
+    #[test]
+    fn the_call_that_a_response_answers_outlives_its_handler() {
+        let mut running = Running::default();
+        let (id, call) = (RequestId::Number(7), exai_actors::ids::CallId::mint());
+        let (number, hold) = running.begin(id.clone(), None);
+        hold.answers.outcome_of(call, None);
+        drop(hold);
+        assert_eq!(running.end(&number), Some(Ended { id, outcome: Some(Outcome { call, follower: None }) }));
     }
 }

@@ -1,116 +1,11 @@
 //! A call that runs for a while: what its client hears, and when. In virtual time, with a call that the test moves by hand.
 
 use exai_actors::clock;
-use exai_actors::dispatcher::messages::{Answer, Attached, Caller, Phase, Progress};
-use exai_actors::error::{CallError, ErrorKind};
-use exai_actors::ids::{CallId, SessionId};
-use futures_util::{sink, stream};
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientJsonRpcMessage, ErrorData, ServerJsonRpcMessage,
-};
-use rmcp::service::{RequestContext, RoleServer, RunningService};
-use rmcp::{ServerHandler, serve_server};
-use tokio::sync::{mpsc, watch};
+use exai_actors::dispatcher::messages::Phase;
+use exai_actors::error::ErrorKind;
 
-use super::super::handler::Handler;
+use super::planted::{Call, SECOND};
 use super::*;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// A handler whose every call is the one that the test holds.
-struct Planted {
-    handler: Handler,
-    attached: Attached,
-}
-
-impl ServerHandler for Planted {
-    async fn call_tool(
-        &self,
-        _: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let Handler { principal, session, .. } = self.handler.clone();
-        let caller = Caller::new(principal, session);
-        Ok(self.handler.follow(self.attached.clone(), &(&context).into(), Some(&caller)).await.into())
-    }
-}
-
-/// The test's ends of a call and of its client.
-struct Call {
-    progress: watch::Sender<Progress>,
-    answer: watch::Sender<Option<Arc<Answer>>>,
-    to_server: mpsc::Sender<ClientJsonRpcMessage>,
-    to_client: mpsc::Receiver<Value>,
-    id: CallId,
-    _service: RunningService<RoleServer, Planted>,
-}
-
-impl Call {
-    /// A call that was just asked for, with this progress token.
-    async fn start(token: Value) -> Self {
-        let since = clock::now();
-        let (progress, progress_end) = watch::channel(Progress { phase: Phase::Received, since, tokens: 0 });
-        let (answer, answer_end) = watch::channel(None);
-        let id = CallId::mint();
-        let handler = Handler {
-            toolbox: inside::nobody(),
-            principal: Principal::from("tester"),
-            session: SessionId::mint(),
-            gone: CancellationToken::new(),
-            leaving: CancellationToken::new(),
-        };
-        let attached = Attached {
-            call: id,
-            started: true,
-            progress: progress_end,
-            answer: answer_end,
-            follower: Default::default(),
-        };
-        let (to_server, mut from_client) = mpsc::channel(8);
-        let (from_server, to_client) = mpsc::channel(8);
-        let incoming = stream::poll_fn(move |task| from_client.poll_recv(task));
-        let outgoing =
-            Box::pin(sink::unfold(from_server, |queue, message: ServerJsonRpcMessage| async move {
-                queue.send(serde_json::to_value(&message).unwrap()).await.ok();
-                Ok::<_, std::convert::Infallible>(queue)
-            }));
-        let say = |message: Value| serde_json::from_value::<ClientJsonRpcMessage>(message).unwrap();
-        to_server.send(say(initialize("2025-11-25"))).await.unwrap();
-        let service = serve_server(Planted { handler, attached }, (outgoing, incoming)).await.unwrap();
-        let mut call = Self { progress, answer, to_server, to_client, id, _service: service };
-        assert_eq!(call.hears().await["id"], 0);
-        let meta = if token.is_null() { json!({}) } else { json!({ "progressToken": token }) };
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": { "name": "chat", "_meta": meta } });
-        call.to_server.send(say(request)).await.unwrap();
-        call
-    }
-
-    async fn hears(&mut self) -> Value {
-        self.to_client.recv().await.unwrap()
-    }
-
-    async fn hears_progress(&mut self) -> (f64, String) {
-        let heard = self.hears().await;
-        assert_eq!(heard["method"], "notifications/progress", "{heard}");
-        assert_eq!(heard["params"]["progressToken"], "t");
-        let message = heard["params"]["message"].as_str().unwrap().to_owned();
-        (heard["params"]["progress"].as_f64().unwrap(), message)
-    }
-
-    async fn hears_nothing_for(&mut self, time: Duration) {
-        let heard = tokio::time::timeout(time, self.to_client.recv()).await;
-        assert!(heard.is_err(), "{heard:?}");
-    }
-
-    fn is_at(&self, phase: Phase, tokens: u32) {
-        self.progress.send_modify(|progress| (progress.phase, progress.tokens) = (phase, tokens));
-    }
-
-    fn ends_with(&self, kind: ErrorKind) {
-        self.answer.send_replace(Some(Arc::new(Err(CallError::new(kind, "Try later.").of_call(self.id)))));
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_hears_at_once_then_by_phase_then_every_ten_seconds() {
@@ -144,7 +39,7 @@ async fn a_caller_hears_at_once_then_by_phase_then_every_ten_seconds() {
 async fn without_a_token_nothing_but_the_answer_is_heard() {
     let mut call = Call::start(json!(null)).await;
     call.is_at(Phase::Thinking, 7);
-    call.hears_nothing_for(SECOND * 60).await;
+    call.hears_nothing_for(SECOND * 54).await;
     call.ends_with(ErrorKind::UpstreamError);
     assert_eq!(call.hears().await["id"], 1);
 }
@@ -155,7 +50,7 @@ async fn after_a_cancel_nothing_is_heard() {
     call.hears_progress().await;
     let cancel =
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
-    call.to_server.send(serde_json::from_value(cancel).unwrap()).await.unwrap();
+    call.says(cancel).await;
     call.hears_nothing_for(SECOND).await;
     call.is_at(Phase::Answering, 1);
     call.ends_with(ErrorKind::Cancelled);
@@ -171,4 +66,19 @@ async fn a_call_whose_consultation_vanished_is_answered_internal() {
     drop((progress, answer));
     let answer = to_client.recv().await.unwrap();
     assert_eq!(answer["result"]["_meta"]["exai/error"]["kind"], "internal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_told_at_once_and_from_then_on() {
+    let mut call = Call::start(json!("t")).await;
+    call.hears_progress().await;
+    call.is_at(Phase::Thinking, 0);
+    call.hears_progress().await;
+    let drains_at = clock::now();
+    call.draining.cancel();
+    let told = "thinking, 1 s; the server is shutting down and waits up to 25 s for this answer";
+    assert_eq!(call.hears_progress().await, (3.0, told.to_owned()));
+    assert_eq!(clock::now(), drains_at);
+    assert!(call.hears_progress().await.1.ends_with("for this answer"));
+    assert_eq!(clock::now() - drains_at, SECOND * 10);
 }

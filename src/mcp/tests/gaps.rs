@@ -108,7 +108,11 @@ async fn every_error_has_its_code_and_its_id() {
         ),
         (r#"{"jsonrpc":"2.0","id":14,"method":"no/such/method"}"#, -32601, json!(14)),
         (r#"{"jsonrpc":"2.0","id":15,"method":"prompts/list"}"#, -32601, json!(15)),
-        (r#"{"jsonrpc":"2.0","id":16,"method":"resources/list"}"#, -32601, json!(16)),
+        (
+            r#"{"jsonrpc":"2.0","id":16,"method":"resources/subscribe","params":{"uri":"exai://breakers"}}"#,
+            -32601,
+            json!(16),
+        ),
     ];
     for (text, code, id) in cases {
         ws.send_text(text).await.unwrap();
