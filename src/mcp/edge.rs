@@ -13,9 +13,9 @@ use rmcp::model::{
     ServerNotification, ServerResult,
 };
 
-use self::running::Hold;
+pub(super) use self::running::Hold;
 use self::running::{Ended, Running};
-pub(super) use super::delivery::Outcome;
+use super::delivery::Outcome;
 use super::envelope::{Fault, Reading};
 use super::rate::Bucket;
 
@@ -68,7 +68,7 @@ pub(super) enum Verdict {
 }
 
 /// What becomes of a message from the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Passage {
     /// The client gets it; with the outcome of a call that it is, if it is one.
     Out(Option<Outcome>),
