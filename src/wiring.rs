@@ -22,6 +22,7 @@ use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
+use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor;
 use exai_actors::storage::{Store, migrate};
 use exai_actors::storage_writer::{self, StorageWriter};
@@ -170,16 +171,8 @@ impl Inside {
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
-        let left_out = config.left_out.iter().map(|out| (out.name.clone(), out.reason.clone())).collect();
-        let started = clock::now();
-        let about = About {
-            version: env!("CARGO_PKG_VERSION"),
-            started,
-            catalogue,
-            default_model,
-            left_out,
-            board: board.clone(),
-        };
+        let about = about(&config, catalogue, default_model, &board);
+        let started = about.started;
         let parts = Parts {
             dispatcher: dispatcher.clone(),
             metrics: metrics.clone(),
@@ -262,6 +255,19 @@ async fn watch_reads(store: Store) {
         tokio::time::sleep(READS_PING_EVERY).await;
         // The store tells the board by itself.
         let _ = store.ping().await;
+    }
+}
+
+/// What the server tells of itself.
+fn about(config: &Config, catalogue: Arc<Catalogue>, default_model: String, board: &HealthBoard) -> About {
+    let left_out = config.left_out.iter().map(|out| (out.name.clone(), out.reason.clone())).collect();
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        started: clock::now(),
+        catalogue,
+        default_model,
+        left_out,
+        board: board.clone(),
     }
 }
 
