@@ -32,7 +32,6 @@ struct Stage<'a> {
     client: Client,
     /// When the double started, at the latest: its times are counted from there.
     double_started: Instant,
-    asked: usize,
 }
 
 /// Cancels in every state.
@@ -66,6 +65,7 @@ pub(crate) async fn run(settings: &Settings, samples: usize, report: &mut Report
         Err(Gone) => report.broken(vec![gone("half-open probe")], || world.daemon.tail(10)),
     }
     report.broken(world.until_at_rest().await.into_iter().collect(), || world.daemon.tail(10));
+    report.count(&world.book.turn_page());
     Ok(())
 }
 
@@ -121,7 +121,7 @@ impl<'a> Stage<'a> {
     async fn new(world: &'a World, double_started: Instant) -> io::Result<Self> {
         world.kimi.clear_scripts();
         let client = Client::connect(world.daemon.mcp, false, &world.book).await?;
-        Ok(Self { world, client, double_started, asked: 0 })
+        Ok(Self { world, client, double_started })
     }
 
     fn double(&self) -> &Upstream {
@@ -129,8 +129,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn ask(&mut self, state: &str) -> Result<(usize, String), Gone> {
-        self.asked += 1;
-        let tag = format!("{state}-{}-{};", self.world.seed, self.asked);
+        let tag = format!("{state}-{}-{};", self.world.seed, self.world.book.asks().len());
         let question = Question { tag: tag.clone(), keyed: false, model: MODEL };
         Ok((self.client.ask(&question, Kind::Chat, Expect::Any).await?, tag))
     }

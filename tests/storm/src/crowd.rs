@@ -118,7 +118,11 @@ impl Scene {
         while !self.is_over() {
             self.left.set(self.left.get() - 1);
             let question = self.question(rng);
-            let habit = self.habit(rng);
+            // Without a key the same words are another call.
+            let habit = match self.habit(rng) {
+                Habit::Twice if !question.keyed => Habit::Plain,
+                habit => habit,
+            };
             let ask = client.ask(&question, Kind::Chat, Expect::Any).await?;
             match habit {
                 Habit::Plain => {}
@@ -210,7 +214,8 @@ impl Scene {
     }
 }
 
-/// Asks until there is an answer that does not say "not now"; gives it, or the last one there was.
+/// Asks until there is an answer that does not say "not now"; gives it, or the last one there was. A failure that is told twice of
+/// the same call is what the key stands for.
 pub(crate) async fn settle(
     client: &mut Client,
     book: &Book,
@@ -220,12 +225,14 @@ pub(crate) async fn settle(
     patience: Duration,
 ) -> Result<Option<Answer>, Ended> {
     let by = clock::now() + SETTLES_WITHIN;
+    let mut told = None;
     loop {
         let answer = client.consult(question, kind.clone(), expect, patience).await?;
         match &answer {
-            Some(Answer::Failed { retry_after: Some(wait), kind, .. })
-                if kind != "draining" && clock::now() < by =>
+            Some(Answer::Failed { retry_after: Some(wait), kind, call })
+                if kind != "draining" && clock::now() < by && (call.is_none() || *call != told) =>
             {
+                told.clone_from(call);
                 client.listen((*wait).min(SIT_OUT_MAX)).await?;
             }
             Some(_) => return Ok(answer),

@@ -13,7 +13,7 @@ use crate::clock::{self, Instant};
 
 /// How long it may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
-/// Log lines that are kept, for whoever looks at a violation.
+/// Warnings, errors and strange lines that are kept, for whoever looks at a violation.
 const LINES_KEPT: usize = 200;
 const POLL: Duration = Duration::from_millis(2);
 
@@ -120,7 +120,7 @@ impl Daemon {
             .ok_or_else(|| io::Error::other("the kernel tells no VmRSS"))
     }
 
-    /// The last lines that it wrote.
+    /// The last lines that it wrote, but for what merely informs and for failed calls.
     pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
         tail(&self.said, lines)
     }
@@ -146,6 +146,9 @@ fn listen(from: impl BufRead, said: &Mutex<Said>) {
         if said.listening.is_none() && line.contains("listening") {
             let addresses = address(&line, "mcp").zip(address(&line, "dashboard"));
             said.listening = addresses.map(|(mcp, dashboard)| (mcp, dashboard, now));
+        }
+        if line.contains(" INFO ") || line.contains(" call ended ") {
+            continue;
         }
         if said.lines.len() >= LINES_KEPT {
             said.lines.pop_front();

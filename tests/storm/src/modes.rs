@@ -71,12 +71,10 @@ pub fn storm(mode: Mode, settings: &Settings, say: impl FnMut(&str) + 'static) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::new(say);
     report.say(&format!("seed {}", settings.seed));
-    let run = run(mode, settings, &mut report);
-    let whole = LocalSet::new();
-    let ended = runtime.block_on(whole.run_until(tokio::time::timeout(settings.deadline, run)));
-    match ended {
-        Ok(ran) => ran?,
-        Err(_) => {
+    let whole = async { within(settings.deadline, run(mode, settings, &mut report)).await };
+    match runtime.block_on(LocalSet::new().run_until(whole)) {
+        Some(ran) => ran?,
+        None => {
             let what = format!("the storm did not end within {:?}", settings.deadline);
             report.broken(vec![Violation::new(Rule::OneAnswer, "the storm", what)], Vec::new);
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::book::{Answer, Ask, Kind};
 use crate::oracle::Violation;
 
-/// Violations that are shown one by one; more are counted.
-const SHOWN_MAX: usize = 40;
+/// Violations of one rule that are shown one by one; more are counted.
+const SHOWN_MAX: usize = 6;
 
 /// The outcome of a storm.
 pub struct Report {
@@ -72,15 +72,17 @@ impl Report {
         if found.is_empty() {
             return;
         }
-        for violation in found.iter().take(SHOWN_MAX.saturating_sub(self.violations.len())) {
-            (self.say)(&format!("VIOLATION {violation}"));
-        }
         if self.violations.is_empty() {
             for line in log() {
                 (self.say)(&format!("  exai | {line}"));
             }
         }
-        self.violations.extend(found);
+        for violation in found {
+            if self.violations.iter().filter(|known| known.rule == violation.rule).count() < SHOWN_MAX {
+                (self.say)(&format!("VIOLATION {violation}"));
+            }
+            self.violations.push(violation);
+        }
     }
 
     /// Whether every promise was kept.

@@ -9,6 +9,9 @@ use crate::weather::answers_whole;
 /// Upstream requests of one call (DESIGN.md section 9, retries).
 const ATTEMPTS_MAX: usize = 3;
 
+/// Upstream requests that are shown.
+const SHOWN_MAX: usize = 3;
+
 /// Whether the double gave its answer whole.
 fn answered(entry: &Entry) -> bool {
     entry.status == 200 && entry.ended == Ended::Complete && answers_whole(&entry.script)
@@ -45,7 +48,7 @@ fn surely_sent(attempt: &AttemptRow) -> bool {
 }
 
 pub(super) fn journalled(stories: &Stories<'_>, found: &mut Vec<Violation>) {
-    let mut unexplained = 0;
+    let mut unexplained = Vec::new();
     let mut one_of = String::new();
     for (tag, story) in &stories.by_tag {
         for call in &story.calls {
@@ -64,12 +67,12 @@ pub(super) fn journalled(stories: &Stories<'_>, found: &mut Vec<Violation>) {
                 let what = format!("{} upstream requests, and no call in the database", story.entries.len());
                 found.push(Violation::new(Rule::Journalled, *tag, what));
             } else if !story.entries.is_empty() {
-                unexplained += story.entries.len();
+                unexplained.extend(story.entries.iter().copied());
                 (*tag).clone_into(&mut one_of);
             }
             continue;
         }
-        compare(tag, story.entries.len(), &story.attempts, found);
+        compare(tag, &story.entries, &story.attempts, found);
         let whole = story.entries.iter().filter(|entry| answered(entry)).count();
         let completed = story.attempts.iter().filter(|row| row.state == "completed").count();
         if completed > whole {
@@ -77,20 +80,24 @@ pub(super) fn journalled(stories: &Stories<'_>, found: &mut Vec<Violation>) {
             found.push(Violation::new(Rule::Journalled, *tag, what));
         }
     }
-    compare(&format!("calls without a key, such as {one_of}"), unexplained, &stories.nameless, found);
+    compare(&format!("calls without a key, such as {one_of}"), &unexplained, &stories.nameless, found);
 }
 
 fn is_count(numbers: &[i32]) -> bool {
     numbers.iter().zip(1..).all(|(number, count)| *number == count)
 }
 
-fn compare(about: &str, entries: usize, attempts: &[&AttemptRow], found: &mut Vec<Violation>) {
+fn compare(about: &str, entries: &[&Entry], attempts: &[&AttemptRow], found: &mut Vec<Violation>) {
     let sent = attempts.iter().filter(|row| surely_sent(row)).count();
-    if entries > attempts.len() {
-        let what = format!("{entries} upstream requests, {} attempts in the database", attempts.len());
+    if entries.len() > attempts.len() {
+        let seen = entries.iter().take(SHOWN_MAX).map(|entry| {
+            format!("{} {:?} {} ms {}", entry.script, entry.ended, entry.at_ms, entry.connection)
+        });
+        let seen = seen.collect::<Vec<_>>().join(", ");
+        let what = format!("{} upstream requests [{seen}], {} attempts in the database", entries.len(), attempts.len());
         found.push(Violation::new(Rule::Journalled, about, what));
-    } else if sent > entries {
-        let what = format!("{sent} attempts brought something back, and the double saw {entries}");
+    } else if sent > entries.len() {
+        let what = format!("{sent} attempts brought something back, and the double saw {}", entries.len());
         found.push(Violation::new(Rule::Journalled, about, what));
     }
 }
