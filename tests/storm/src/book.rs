@@ -172,9 +172,7 @@ impl Book {
     pub(crate) fn answered(&self, ask: usize, answer: Answer) {
         let at = self.now();
         let mut pages = self.0.borrow_mut();
-        pages.write(
-            json!({ "answered": ask, "ms": at.as_millis() as u64, "what": format!("{answer:?}") }),
-        );
+        pages.write(json!({ "answered": ask, "ms": at.as_millis() as u64, "what": format!("{answer:?}") }));
         pages.asks[ask].answers.push((at, answer));
     }
 

@@ -39,7 +39,11 @@ pub(crate) async fn run(settings: &Settings, samples: usize, report: &mut Report
     let variables = [("EXAI_PROVIDERS__KIMI__MAX_IN_FLIGHT", "1".to_owned())];
     let mut world = World::start(settings, &variables, None).await?;
     let double_started = calibrate(&mut world).await?;
-    for (state, script) in [("dispatched", "delay=60000"), ("headers", "slow-headers=60000"), ("streaming", "tokens=9000+pace=20+think=0")] {
+    for (state, script) in [
+        ("dispatched", "delay=60000"),
+        ("headers", "slow-headers=60000"),
+        ("streaming", "tokens=9000+pace=20+think=0"),
+    ] {
         let mut stage = Stage::new(&world, double_started).await?;
         let mut times = Vec::new();
         for _ in 0..samples {
@@ -59,7 +63,8 @@ pub(crate) async fn run(settings: &Settings, samples: usize, report: &mut Report
     match stage.half_open(samples, &mut times).await {
         Ok(true) => judge("half-open probe", &mut times, samples, &world, report),
         Ok(false) => {
-            let what = format!("{FAILURES} failures in a row opened no breaker, so no probe could be cancelled");
+            let what =
+                format!("{FAILURES} failures in a row opened no breaker, so no probe could be cancelled");
             report.broken(vec![Violation::new(Rule::Cancelled, "half-open probe", what)], Vec::new);
         }
         Err(Gone) => report.broken(vec![gone("half-open probe")], || world.daemon.tail(10)),
@@ -96,10 +101,17 @@ fn gone(state: &str) -> Violation {
 fn judge(state: &str, times: &mut [Duration], samples: usize, world: &World, report: &mut Report) {
     let mut found = Vec::new();
     if times.len() < samples {
-        found.push(Violation::new(Rule::Cancelled, state, format!("only {} of {samples} calls could be cancelled there", times.len())));
+        found.push(Violation::new(
+            Rule::Cancelled,
+            state,
+            format!("only {} of {samples} calls could be cancelled there", times.len()),
+        ));
     }
     let Some(line) = spread(times) else { return report.broken(found, || world.daemon.tail(10)) };
-    report.fact(format!("cancelled {state}: the upstream's socket closed after {line} ({} times)", times.len()));
+    report.fact(format!(
+        "cancelled {state}: the upstream's socket closed after {line} ({} times)",
+        times.len()
+    ));
     if times.get(times.len() * 99 / 100).is_some_and(|time| *time > CLOSES_WITHIN) {
         found.push(Violation::new(Rule::Cancelled, state, format!("p99 above {CLOSES_WITHIN:?}: {line}")));
     }
@@ -137,7 +149,9 @@ impl<'a> Stage<'a> {
     async fn entry(&self, tag: &str, holds: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let wait = async {
             loop {
-                if let Some(entry) = self.double().journal().into_iter().rfind(|entry| tag_of(entry) == tag && holds(entry)) {
+                if let Some(entry) =
+                    self.double().journal().into_iter().rfind(|entry| tag_of(entry) == tag && holds(entry))
+                {
                     return entry;
                 }
                 tokio::time::sleep(POLL).await;
@@ -193,7 +207,9 @@ impl<'a> Stage<'a> {
             let (ask, tag) = self.ask("retrying").await?;
             self.entry(&tag, |entry| entry.ended != Ended::Running).await.ok_or(Gone)?;
             if self.client.answered(ask, Duration::from_millis(200)).await? {
-                found.push(format!("{tag}: failed at once, so there was no wait between attempts to cancel in"));
+                found.push(format!(
+                    "{tag}: failed at once, so there was no wait between attempts to cancel in"
+                ));
                 continue;
             }
             self.client.cancel(ask).await?;

@@ -155,7 +155,11 @@ async fn end(
             world.daemon.sigterm()?;
             let code = world.daemon.exit(within + EXIT_GRACE * 5).await;
             let took = clock::now().duration_since(asked);
-            report.say(&format!("chapter {}: ended {:.2} s after SIGTERM", world.chapters, took.as_secs_f64()));
+            report.say(&format!(
+                "chapter {}: ended {:.2} s after SIGTERM",
+                world.chapters,
+                took.as_secs_f64()
+            ));
             if took > within + EXIT_GRACE || !matches!(code, Ok(Some(0))) {
                 let what = format!("after SIGTERM it took {took:?} and ended with {code:?}");
                 found.push(Violation::new(Rule::Ended, "the daemon", what));
@@ -170,7 +174,11 @@ async fn end(
     if matches!(plan.ending, Ending::Term(_)) {
         report.say(&format!("sockets closed with {closes:?}"));
         if closes.keys().any(|code| *code != 1001) {
-            found.push(Violation::new(Rule::Ended, "sockets", format!("not all closed with 1001: {closes:?}")));
+            found.push(Violation::new(
+                Rule::Ended,
+                "sockets",
+                format!("not all closed with 1001: {closes:?}"),
+            ));
         }
     }
     world.restart().await?;

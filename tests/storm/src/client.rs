@@ -66,9 +66,14 @@ impl Client {
         let (method, mut params) = match &kind {
             Kind::Chat | Kind::RetryUnknown => {
                 let prompt = format!("{} {PROMPT}", question.tag);
-                ("tools/call", json!({ "name": "chat", "arguments": { "prompt": prompt, "model": question.model } }))
+                (
+                    "tools/call",
+                    json!({ "name": "chat", "arguments": { "prompt": prompt, "model": question.model } }),
+                )
             }
-            Kind::Result(call) => ("tools/call", json!({ "name": "result", "arguments": { "call_id": call } })),
+            Kind::Result(call) => {
+                ("tools/call", json!({ "name": "result", "arguments": { "call_id": call } }))
+            }
             Kind::Fence if self.modern => ("tools/list", json!({})),
             Kind::Fence => ("ping", json!({})),
         };
@@ -203,7 +208,8 @@ impl Client {
         match message["id"].as_u64().and_then(|id| self.asked.get(&id)) {
             Some(ask) => self.book.answered(*ask, read(&message)),
             None => {
-                self.book.odd(format!("connection {}: an answer to nothing: {}", self.connection, message["id"]));
+                self.book
+                    .odd(format!("connection {}: an answer to nothing: {}", self.connection, message["id"]));
             }
         }
     }

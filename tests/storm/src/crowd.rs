@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::book::{Answer, Book, Expect, Kind, Question};
-use crate::clock;
 use crate::client::{Client, Ended};
+use crate::clock;
 
 /// The models that are asked: one of each double.
 const MODELS: [&str; 2] = ["kimi-k2.6", "glm-5.3"];
@@ -119,10 +119,10 @@ impl Scene {
             self.left.set(self.left.get() - 1);
             let question = self.question(rng);
             // Without a key the same words are another call.
-            let habit = match self.habit(rng) {
-                Habit::Twice if !question.keyed => Habit::Plain,
-                habit => habit,
-            };
+            let mut habit = self.habit(rng);
+            if habit == Habit::Twice && !question.keyed {
+                habit = Habit::Plain;
+            }
             let ask = client.ask(&question, Kind::Chat, Expect::Any).await?;
             match habit {
                 Habit::Plain => {}
@@ -199,7 +199,8 @@ impl Scene {
         let by = clock::now() + SETTLES_WITHIN;
         while !self.over.get() && clock::now() < by {
             let Some(mut client) = self.connect(rng).await else { continue };
-            if settle(&mut client, &self.book, question, Kind::Chat, Expect::Any, self.patience).await.is_ok() {
+            if settle(&mut client, &self.book, question, Kind::Chat, Expect::Any, self.patience).await.is_ok()
+            {
                 return;
             }
         }

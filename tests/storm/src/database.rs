@@ -52,9 +52,11 @@ pub struct AttemptRow {
 }
 
 const CALLS: &str = "SELECT id, idempotency_key AS key, state, result FROM calls WHERE id > $1 ORDER BY id";
-const ATTEMPTS: &str = "SELECT call_id AS call, n, state, status FROM attempts WHERE call_id > $1 ORDER BY call_id, n";
+const ATTEMPTS: &str =
+    "SELECT call_id AS call, n, state, status FROM attempts WHERE call_id > $1 ORDER BY call_id, n";
 const NEWEST: &str = "SELECT COALESCE(MAX(id), '') AS t FROM calls";
-const OPEN: &str = "SELECT (SELECT count(*) FROM calls WHERE state IN ('accepted', 'dispatched', 'streaming'))
+const OPEN: &str =
+    "SELECT (SELECT count(*) FROM calls WHERE state IN ('accepted', 'dispatched', 'streaming'))
      + (SELECT count(*) FROM attempts WHERE state = 'dispatched') AS n";
 /// A completed call has its question and its answer in its conversation, once each.
 const TORN: &str = "SELECT id AS t FROM calls WHERE id > $1 AND state = 'completed' AND tool = 'chat'
@@ -117,8 +119,7 @@ impl Database {
                 diesel::sql_query(ATTEMPTS).bind::<Text, _>(after).load(&mut file).map_err(io::Error::other)
             }
             Self::Postgres(url) => {
-                let rows =
-                    connect(url).await?.query(ATTEMPTS, &[&after]).await.map_err(io::Error::other)?;
+                let rows = connect(url).await?.query(ATTEMPTS, &[&after]).await.map_err(io::Error::other)?;
                 let row = |row: &tokio_postgres::Row| AttemptRow {
                     call: row.get(0),
                     n: row.get(1),

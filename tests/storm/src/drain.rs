@@ -47,7 +47,10 @@ pub(crate) async fn run(settings: &Settings, calls: usize, report: &mut Report) 
     for _ in 0..IDLE_EXITS {
         longest = longest.max(idle(&mut world, report).await?);
     }
-    report.fact(format!("an idle daemon with one client ended at the latest {:.3} s after SIGTERM", longest.as_secs_f64()));
+    report.fact(format!(
+        "an idle daemon with one client ended at the latest {:.3} s after SIGTERM",
+        longest.as_secs_f64()
+    ));
     if longest > IDLE_EXIT_MAX {
         let what = format!("idle, it took {longest:?} to end");
         report.broken(vec![Violation::new(Rule::Ended, "the daemon", what)], || world.daemon.tail(10));
@@ -66,7 +69,10 @@ async fn idle(world: &mut World, report: &mut Report) -> io::Result<Duration> {
     }
     let asked = clock::now();
     world.daemon.sigterm()?;
-    let (code, exit) = tokio::join!(client.until_closed(Duration::from_secs(10)), world.daemon.exit(Duration::from_secs(10)));
+    let (code, exit) = tokio::join!(
+        client.until_closed(Duration::from_secs(10)),
+        world.daemon.exit(Duration::from_secs(10))
+    );
     let took = clock::now().duration_since(asked);
     if code != Some(1001) || !matches!(exit, Ok(Some(0))) {
         found.push(Violation::new(Rule::Ended, "idle", format!("socket {code:?}, exit {exit:?}")));

@@ -125,12 +125,7 @@ impl Plan {
     }
 }
 
-async fn kill(
-    settings: &Settings,
-    rounds: usize,
-    in_flight: usize,
-    report: &mut Report,
-) -> io::Result<()> {
+async fn kill(settings: &Settings, rounds: usize, in_flight: usize, report: &mut Report) -> io::Result<()> {
     // Less room than callers, so that a kill meets some of them waiting; more than what shall be under way.
     let mut world = World::start(settings, &roomy(in_flight + in_flight / 5), None).await?;
     for round in 1..=rounds {
@@ -138,7 +133,8 @@ async fn kill(
         let plan = Plan::of(settings, in_flight + in_flight / 2, Weather::Slow, Ending::Kill);
         play(&mut world, Plan { in_flight: Some(in_flight), ..plan }, report).await?;
     }
-    report.fact(format!("{rounds} kills amid at least {in_flight} upstream requests, on {:?}", settings.store));
+    report
+        .fact(format!("{rounds} kills amid at least {in_flight} upstream requests, on {:?}", settings.store));
     Ok(())
 }
 
@@ -203,12 +199,7 @@ async fn database(settings: &Settings, report: &mut Report) -> io::Result<()> {
 }
 
 /// One misfortune in the middle of a chapter that goes on after it, and one in front of a kill.
-async fn troubled(
-    world: &mut World,
-    settings: &Settings,
-    what: What,
-    report: &mut Report,
-) -> io::Result<()> {
+async fn troubled(world: &mut World, settings: &Settings, what: What, report: &mut Report) -> io::Result<()> {
     for ending in [Ending::Rest, Ending::Kill] {
         let lasts = Duration::from_millis(world.rng.u64(1500..4000));
         let trouble = Trouble { after: Duration::from_secs(1), lasts, what: what.clone() };
@@ -241,7 +232,8 @@ async fn all(settings: &Settings, lasting: Duration, report: &mut Report) -> io:
         let stretch = Some(Duration::from_millis(world.rng.u64(1000..2500)));
         // In seconds there are more calls than memory wants to hold.
         let panics = settings.with(Fault::Panics) && ending == Ending::Rest;
-        play(&mut world, Plan { lasting: stretch, questions: CHAPTER_QUESTIONS, panics, ..plan }, report).await?;
+        play(&mut world, Plan { lasting: stretch, questions: CHAPTER_QUESTIONS, panics, ..plan }, report)
+            .await?;
     }
     report.fact(format!("{} chapters, on {:?}", world.chapters, settings.store));
     Ok(())

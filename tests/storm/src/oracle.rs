@@ -161,7 +161,9 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
     let stories = evidence.stories();
     let mut found = Vec::new();
     found.extend(evidence.oddities.iter().map(|what| Violation::new(Rule::OneAnswer, "a client", what)));
-    let torn = |call: &String| Violation::new(Rule::Durable, call, "its conversation has not exactly two turns of it");
+    let torn = |call: &String| {
+        Violation::new(Rule::Durable, call, "its conversation has not exactly two turns of it")
+    };
     found.extend(evidence.torn.iter().map(torn));
     for ask in &evidence.asks {
         answers::one_answer(ask, &mut found);

@@ -33,7 +33,9 @@ impl Planter {
     /// Plants a panic when one is due; nothing where the binary has no such door.
     pub(crate) async fn plant(&mut self, world: &mut World) -> io::Result<()> {
         let now = clock::now();
-        let rests = |since: Option<Instant>, rest: Duration| since.is_some_and(|since| now.duration_since(since) < rest);
+        let rests = |since: Option<Instant>, rest: Duration| {
+            since.is_some_and(|since| now.duration_since(since) < rest)
+        };
         if self.useless || rests(self.last, EVERY) {
             return Ok(());
         }

@@ -21,8 +21,7 @@ impl Postgres {
             while read -r order; do $order; echo done; done";
         let script = format!(". {}; {orders}", script.canonicalize()?.display());
         let mut shell = Command::new("sh");
-        let mut shell =
-            shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut shell = shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = shell.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let answers = BufReader::new(shell.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let mut server = Self { shell, orders, answers, url: String::new() };

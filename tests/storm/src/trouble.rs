@@ -64,8 +64,16 @@ impl Trouble {
             }
         }
         match world.until_ready().await {
-            Some(after) => report.fact(format!("{:?}: ready again {:.2} s after its end", self.what, after.as_secs_f64())),
-            None => found.push(Violation::new(Rule::Recovered, "the daemon", format!("not ready after {:?}", self.what))),
+            Some(after) => report.fact(format!(
+                "{:?}: ready again {:.2} s after its end",
+                self.what,
+                after.as_secs_f64()
+            )),
+            None => found.push(Violation::new(
+                Rule::Recovered,
+                "the daemon",
+                format!("not ready after {:?}", self.what),
+            )),
         }
         Ok(())
     }

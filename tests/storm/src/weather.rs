@@ -9,15 +9,8 @@ const CALM: &str = "tokens=30+pace=0+think=0";
 const REFUSALS: [&str; 6] =
     ["refuse=500", "refuse=503", "refuse=429+retry-after=1", "reset", "hang-up", "refuse=gateway_html"];
 /// Failures in the middle of an answer, or in place of one.
-const BROKEN: [&str; 7] = [
-    "garbage",
-    "html",
-    "cut-after=3",
-    "eof-after=3",
-    "reset-after=3",
-    "garbage-after=3",
-    "error-after=3",
-];
+const BROKEN: [&str; 7] =
+    ["garbage", "html", "cut-after=3", "eof-after=3", "reset-after=3", "garbage-after=3", "error-after=3"];
 /// How many requests in a row a burst of refusals meets.
 const BURST: usize = 8;
 

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::book::Book;
-use crate::clock;
 use crate::client::{Client, TOKEN};
+use crate::clock;
 use crate::daemon::{Daemon, Start};
 use crate::database::Database;
 use crate::oracle::{Rule, Violation, tag_of};
@@ -263,7 +263,10 @@ impl World {
     pub(crate) async fn until_ready(&self) -> Option<Duration> {
         let asked = clock::now();
         while clock::now().duration_since(asked) < DATABASE_WITHIN {
-            if ws::http(self.daemon.dashboard, "GET", "/health/ready", TOKEN).await.is_ok_and(|code| code == 200) {
+            if ws::http(self.daemon.dashboard, "GET", "/health/ready", TOKEN)
+                .await
+                .is_ok_and(|code| code == 200)
+            {
                 return Some(clock::now().duration_since(asked));
             }
             tokio::time::sleep(POLL).await;

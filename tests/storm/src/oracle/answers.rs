@@ -104,11 +104,18 @@ pub(super) fn as_expected(tag: &str, story: &Story<'_>, found: &mut Vec<Violatio
         let what = format!("asked again it was not answered: {last:?}");
         found.push(Violation::new(Rule::Recovered, tag, what));
     }
-    for ask in story.asks.iter().filter(|ask| ask.expect == Expect::Conflict).filter(|ask| !ask.answers.is_empty()) {
-        let refused =
-            ask.answers.iter().any(|(_, answer)| matches!(answer, Answer::Failed { kind, .. } if kind == "conflict"));
+    for ask in
+        story.asks.iter().filter(|ask| ask.expect == Expect::Conflict).filter(|ask| !ask.answers.is_empty())
+    {
+        let refused = ask
+            .answers
+            .iter()
+            .any(|(_, answer)| matches!(answer, Answer::Failed { kind, .. } if kind == "conflict"));
         if !refused {
-            let what = format!("of unknown outcome, asked again as {:?}, it was not refused: {:?}", ask.kind, ask.answers);
+            let what = format!(
+                "of unknown outcome, asked again as {:?}, it was not refused: {:?}",
+                ask.kind, ask.answers
+            );
             found.push(Violation::new(Rule::Recovered, tag, what));
         }
     }

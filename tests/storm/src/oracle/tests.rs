@@ -221,7 +221,9 @@ fn nothing_stays_open() {
 #[test]
 fn refusals_fit_what_happened() {
     let with = |kind: &'static str| move |e: &mut Evidence| e.asks.push(ask(vec![failed(kind)]));
-    for kind in ["upstream_error", "over_capacity", "breaker_open", "deadline_exceeded", "storage_unavailable"] {
+    for kind in
+        ["upstream_error", "over_capacity", "breaker_open", "deadline_exceeded", "storage_unavailable"]
+    {
         assert_eq!(broken(with(kind)), [], "{kind}");
     }
     for kind in ["internal", "conflict", "not_found", "unknown_model", "no kind, code -32603"] {

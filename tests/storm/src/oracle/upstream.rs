@@ -29,7 +29,8 @@ pub(super) fn one_request(tag: &str, story: &Story<'_>, unknown: Option<usize>, 
         broken(format!("{} upstream requests, where {requests_max} are allowed", story.entries.len()));
     }
     if leaves == 0 {
-        let end = story.entries.iter().filter(|entry| answered(entry)).filter_map(|entry| entry.ended_at_ms).min();
+        let end =
+            story.entries.iter().filter(|entry| answered(entry)).filter_map(|entry| entry.ended_at_ms).min();
         let later = story.entries.iter().filter(|entry| end.is_some_and(|end| entry.at_ms > end)).count();
         if later > 0 {
             broken(format!("{later} upstream requests after it was answered"));
@@ -94,7 +95,11 @@ fn compare(about: &str, entries: &[&Entry], attempts: &[&AttemptRow], found: &mu
             format!("{} {:?} {} ms {}", entry.script, entry.ended, entry.at_ms, entry.connection)
         });
         let seen = seen.collect::<Vec<_>>().join(", ");
-        let what = format!("{} upstream requests [{seen}], {} attempts in the database", entries.len(), attempts.len());
+        let what = format!(
+            "{} upstream requests [{seen}], {} attempts in the database",
+            entries.len(),
+            attempts.len()
+        );
         found.push(Violation::new(Rule::Journalled, about, what));
     } else if sent > entries.len() {
         let what = format!("{sent} attempts brought something back, and the double saw {}", entries.len());
