@@ -20,6 +20,8 @@ const CLOSES_WITHIN: Duration = Duration::from_millis(100);
 const THERE_WITHIN: Duration = Duration::from_secs(10);
 /// How long it is watched that nothing is sent after a cancel: longer than the wait that the upstream asks for.
 const SILENCE: Duration = Duration::from_millis(2500);
+/// Refusals whose retry is cancelled: fewer than open a breaker, with an answer after each.
+const RETRIES_MAX: usize = 4;
 /// Failures that open a breaker, and some more (DESIGN.md section 9: 5 in a row).
 const FAILURES: usize = 12;
 /// How long a breaker stays open at first, at most, and a little more.
@@ -56,7 +58,7 @@ pub(crate) async fn run(settings: &Settings, samples: usize, report: &mut Report
     let found = stage.waiting(samples).await;
     judge_silent("waiting", found, &world, report);
     let mut stage = Stage::new(&world, double_started).await?;
-    let found = stage.retrying(samples.min(5)).await;
+    let found = stage.retrying(samples.min(RETRIES_MAX)).await;
     judge_silent("between attempts", found, &world, report);
     let mut times = Vec::new();
     let mut stage = Stage::new(&world, double_started).await?;
@@ -215,6 +217,9 @@ impl<'a> Stage<'a> {
             self.client.cancel(ask).await?;
             tags.push(tag);
             self.client.listen(SILENCE).await?;
+            self.double().set_default(Script::of("tokens=30+pace=0+think=0"));
+            let (ask, _) = self.ask("between").await?;
+            self.client.answered(ask, THERE_WITHIN).await?;
         }
         found.extend(self.sent_of(&tags, 1));
         Ok(found)

@@ -18,6 +18,9 @@ use crate::clock;
 const MODELS: [&str; 2] = ["kimi-k2.6", "glm-5.3"];
 /// How long a client waits before it connects again.
 const RECONNECT_EVERY: Duration = Duration::from_millis(50);
+/// The longest moments until a client cancels or leaves, in quick and in slow answers.
+const MOMENT_SHORT_MS: u64 = 12;
+const MOMENT_MAX_MS: u64 = 400;
 /// The longest that a client sits out a refusal which says when to come back.
 const SIT_OUT_MAX: Duration = Duration::from_millis(500);
 /// How long somebody who came back goes on asking.
@@ -127,13 +130,13 @@ impl Scene {
             match habit {
                 Habit::Plain => {}
                 Habit::Cancel => {
-                    if !client.answered(ask, Duration::from_millis(rng.u64(0..300))).await? {
+                    if !client.answered(ask, moment(rng)).await? {
                         client.cancel(ask).await?;
                         continue;
                     }
                 }
                 Habit::Leave => {
-                    client.listen(Duration::from_millis(rng.u64(0..300))).await?;
+                    client.listen(moment(rng)).await?;
                     *dropped = Some(question);
                     return Ok(());
                 }
@@ -213,6 +216,12 @@ impl Scene {
             let _ = self.wait(client, fence, &question).await;
         }
     }
+}
+
+/// How long until somebody has second thoughts: mostly in the middle of a quick answer, sometimes of a slow one.
+fn moment(rng: &mut Rng) -> Duration {
+    let longest = if rng.u32(..4) == 0 { MOMENT_MAX_MS } else { MOMENT_SHORT_MS };
+    Duration::from_millis(rng.u64(..longest))
 }
 
 /// Asks until there is an answer that does not say "not now"; gives it, or the last one there was. A failure that is told twice of

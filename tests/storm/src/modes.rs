@@ -203,7 +203,8 @@ async fn troubled(world: &mut World, settings: &Settings, what: What, report: &m
     for ending in [Ending::Rest, Ending::Kill] {
         let lasts = Duration::from_millis(world.rng.u64(1500..4000));
         let trouble = Trouble { after: Duration::from_secs(1), lasts, what: what.clone() };
-        let lasting = Some(trouble.after + Duration::from_secs(1));
+        // Time before it, and time in which the service shows that it has resumed.
+        let lasting = Some(trouble.after + lasts + Duration::from_secs(2));
         let plan = Plan::of(settings, 48, Weather::Slow, ending);
         play(world, Plan { lasting, trouble: Some(trouble), ..plan }, report).await?;
     }

@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub enum Store {
     /// A file in the storm's own folder.
     Sqlite,
-    /// A private server, or a new database on the one that `EXAI_TEST_POSTGRES_URL` names.
+    /// A private server, started and stopped by the storm.
     Postgres,
 }
 
