@@ -8,7 +8,7 @@ use crate::chapter::{Ending, Plan, play};
 use crate::client::Client;
 use crate::clock;
 use crate::crowd::Habits;
-use crate::modes::roomy;
+use crate::modes::{LONG_DEADLINE, roomy};
 use crate::oracle::{Rule, Violation};
 use crate::report::Report;
 use crate::weather::Weather;
@@ -24,7 +24,7 @@ const DRAINS: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(1)];
 /// Runs all of them.
 pub(crate) async fn run(settings: &Settings, calls: usize, report: &mut Report) -> io::Result<()> {
     for drain in DRAINS {
-        let mut variables = roomy(calls * 2);
+        let mut variables = roomy(calls * 2, LONG_DEADLINE);
         variables.push(("EXAI_LIMITS__DRAIN_S", drain.as_secs().to_string()));
         let mut world = World::start(settings, &variables, None).await?;
         let plan = Plan {

@@ -22,8 +22,11 @@ const CHAPTER_QUESTIONS: usize = 5_000;
 const RSS_PERCENT_MAX: u64 = 150;
 /// The drain of a daemon that is told to end in a mixed storm.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The call deadline of a daemon that shall show timeouts soon.
-const SHORT_DEADLINE: Duration = Duration::from_secs(4);
+/// The call deadline of a daemon that shall show timeouts soon; of one whose database may be away for a while; and of one that is
+/// killed before.
+const SHORT_DEADLINE: Duration = Duration::from_secs(5);
+const MIDDLE_DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const LONG_DEADLINE: Duration = Duration::from_secs(60);
 /// Beyond its deadline, how long a call may take to be answered on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -94,14 +97,14 @@ async fn run(mode: Mode, settings: &Settings, report: &mut Report) -> io::Result
 }
 
 /// The variables of a daemon that lets so many calls run at the same time, all providers together.
-pub(crate) fn roomy(calls: usize) -> Vec<(&'static str, String)> {
+pub(crate) fn roomy(calls: usize, deadline: Duration) -> Vec<(&'static str, String)> {
     let of_one = calls.div_ceil(2).to_string();
     vec![
         ("EXAI_LIMITS__GLOBAL", calls.to_string()),
         ("EXAI_LIMITS__PER_SESSION", calls.to_string()),
         ("EXAI_PROVIDERS__KIMI__MAX_IN_FLIGHT", of_one.clone()),
         ("EXAI_PROVIDERS__GLM__MAX_IN_FLIGHT", of_one),
-        ("EXAI_LIMITS__DEADLINE_S", "60".to_owned()),
+        ("EXAI_LIMITS__DEADLINE_S", deadline.as_secs().to_string()),
     ]
 }
 
@@ -120,14 +123,14 @@ impl Plan {
             weather,
             trouble: None,
             panics: false,
-            patience: Duration::from_secs(60) + PATIENCE,
+            patience: LONG_DEADLINE + PATIENCE,
         }
     }
 }
 
 async fn kill(settings: &Settings, rounds: usize, in_flight: usize, report: &mut Report) -> io::Result<()> {
     // Less room than callers, so that a kill meets some of them waiting; more than what shall be under way.
-    let mut world = World::start(settings, &roomy(in_flight + in_flight / 5), None).await?;
+    let mut world = World::start(settings, &roomy(in_flight + in_flight / 5, LONG_DEADLINE), None).await?;
     for round in 1..=rounds {
         report.say(&format!("round {round} of {rounds}"));
         let plan = Plan::of(settings, in_flight + in_flight / 2, Weather::Slow, Ending::Kill);
@@ -144,10 +147,7 @@ async fn calls_of_one_life(
     clients: usize,
     report: &mut Report,
 ) -> io::Result<()> {
-    let mut variables = roomy(clients);
-    variables.retain(|(name, _)| *name != "EXAI_LIMITS__DEADLINE_S");
-    variables.push(("EXAI_LIMITS__DEADLINE_S", SHORT_DEADLINE.as_secs().to_string()));
-    let mut world = World::start(settings, &variables, None).await?;
+    let mut world = World::start(settings, &roomy(clients, SHORT_DEADLINE), None).await?;
     let (began, mut left, mut warm) = (clock::now(), calls, None);
     while left > 0 {
         let questions = left.min(CHAPTER_QUESTIONS);
@@ -180,7 +180,7 @@ async fn database(settings: &Settings, report: &mut Report) -> io::Result<()> {
         Store::Sqlite => Vec::new(),
     };
     if !troubles.is_empty() {
-        let mut world = World::start(settings, &roomy(64), None).await?;
+        let mut world = World::start(settings, &roomy(64, MIDDLE_DEADLINE), None).await?;
         for what in troubles {
             troubled(&mut world, settings, what, report).await?;
         }
@@ -190,7 +190,7 @@ async fn database(settings: &Settings, report: &mut Report) -> io::Result<()> {
         return Ok(());
     };
     let on_disk = Settings { store: Store::Sqlite, ..settings.clone() };
-    let mut world = World::start(&on_disk, &roomy(64), Some(disk.path())).await?;
+    let mut world = World::start(&on_disk, &roomy(64, MIDDLE_DEADLINE), Some(disk.path())).await?;
     for _ in 0..2 {
         troubled(&mut world, &on_disk, What::DiskFull(disk.path().to_owned()), report).await?;
     }
@@ -213,7 +213,7 @@ async fn troubled(world: &mut World, settings: &Settings, what: What, report: &m
 
 async fn all(settings: &Settings, lasting: Duration, report: &mut Report) -> io::Result<()> {
     const CLIENTS: usize = 40;
-    let mut variables = roomy(CLIENTS);
+    let mut variables = roomy(CLIENTS, SHORT_DEADLINE);
     variables.push(("EXAI_LIMITS__DRAIN_S", DRAIN.as_secs().to_string()));
     let mut world = World::start(settings, &variables, None).await?;
     let began = clock::now();
@@ -233,7 +233,7 @@ async fn all(settings: &Settings, lasting: Duration, report: &mut Report) -> io:
         let stretch = Some(Duration::from_millis(world.rng.u64(1000..2500)));
         // In seconds there are more calls than memory wants to hold.
         let panics = settings.with(Fault::Panics) && ending == Ending::Rest;
-        play(&mut world, Plan { lasting: stretch, questions: CHAPTER_QUESTIONS, panics, ..plan }, report)
+        play(&mut world, Plan { lasting: stretch, questions: CHAPTER_QUESTIONS * 4, panics, ..plan }, report)
             .await?;
     }
     report.fact(format!("{} chapters, on {:?}", world.chapters, settings.store));
