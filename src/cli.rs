@@ -3,6 +3,7 @@
 
 mod args;
 mod ask;
+mod chaos;
 mod demo;
 mod health;
 mod migrate;
@@ -35,6 +36,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match line.command {
         Command::Serve => serve::run(&inputs),
         Command::Demo(demo) => demo::run(&inputs, &demo),
+        Command::Chaos(chaos) => chaos::run(&chaos),
         Command::Ask(ask) => ask::run(&inputs, ask),
         Command::Status(status) => status::run(&inputs, &status),
         Command::Health => health::run(&inputs),

@@ -1,5 +1,6 @@
 //! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
+mod deaths;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
@@ -26,7 +27,6 @@ use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor;
 use exai_actors::storage::{Store, migrate};
 use exai_actors::storage_writer::{self, StorageWriter};
-use exai_actors::supervised::Death;
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,7 @@ use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
 
+use deaths::Deaths;
 pub(crate) use error::StartError;
 use outside::{Outside, Sockets};
 
@@ -277,30 +278,5 @@ fn limits(config: &Config) -> Limits {
         per_session: config.limits.per_session,
         per_conversation: config.limits.per_conversation,
         per_provider: config.providers.iter().map(|one| (one.name.clone(), one.max_in_flight)).collect(),
-    }
-}
-
-/// What the death of an actor means for the process.
-#[derive(Clone)]
-struct Deaths {
-    board: HealthBoard,
-    gave_up: CancellationToken,
-}
-
-impl Deaths {
-    /// Notes the deaths of `actor`; where it is `vital`, too many of them end the process.
-    fn of(self, actor: &'static str, vital: bool) -> impl Fn(Death) + Send + 'static {
-        move |death| self.note(actor, vital, death)
-    }
-
-    fn note(&self, actor: &'static str, vital: bool, death: Death) {
-        match death {
-            Death::Restarted => {}
-            Death::GaveUp if vital => {
-                self.board.set(actor, Status::Down, "died too often", clock::utc_now());
-                self.gave_up.cancel();
-            }
-            Death::GaveUp => self.board.set(actor, Status::Degraded, "died too often", clock::utc_now()),
-        }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Serve,
     /// Show everything without a key: the daemon with doubles of Kimi and GLM in the same process
     Demo(Demo),
+    /// Storm a daemon of one's own for a moment, kills and all, and say which promises it kept
+    Chaos(Chaos),
     /// Ask a model through the running daemon
     Ask(Ask),
     /// Say how the running daemon is
@@ -44,6 +46,17 @@ pub(crate) struct Demo {
     /// Exit after the two consultations
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+/// `exai chaos`
+#[derive(Debug, Args)]
+pub(crate) struct Chaos {
+    /// How long, about
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// What everything random is drawn from, to storm the same again; else a new one
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
 }
 
 /// `exai ask`
