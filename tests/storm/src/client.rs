@@ -44,7 +44,9 @@ impl Client {
                 "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "exai-storm", "version": "1" } } });
             client.ws.send(&hello.to_string()).await?;
             match tokio::time::timeout(Duration::from_secs(20), client.ws.next()).await {
-                Ok(Ok(Said::Text(_))) => {}
+                Ok(Ok(Said::Text(hello))) if hello.contains("\"result\"") => {}
+                // A panic that was planted hit the handshake.
+                Ok(Ok(Said::Text(_))) => return Err(io::Error::other("the handshake was refused")),
                 Ok(Ok(Said::Close(code))) => {
                     return Err(io::Error::other(format!("closed with {code} while shaking hands")));
                 }
