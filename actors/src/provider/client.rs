@@ -10,6 +10,7 @@ use actix_web::dev::Service;
 use awc::http::header::USER_AGENT;
 use awc::http::{Uri, Version};
 use awc::{Client, Connector};
+use futures_util::future::LocalBoxFuture;
 
 /// How long a connection may take to come about, and again how long its TLS handshake.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -65,14 +66,14 @@ pub(super) async fn noting<S: Future>(sending: S) -> (S::Output, WentOn) {
         .await
 }
 
-/// The connector of the client: it connects as awc's own does, and notes that it did.
+/// The connector of the client: it connects as awc's own does, without Nagle's delay, and notes that it did.
 #[derive(Clone)]
 struct Noting(ConnectorService);
 
 impl Service<ConnectInfo<Uri>> for Noting {
     type Response = <ConnectorService as Service<ConnectInfo<Uri>>>::Response;
     type Error = <ConnectorService as Service<ConnectInfo<Uri>>>::Error;
-    type Future = <ConnectorService as Service<ConnectInfo<Uri>>>::Future;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&self, task: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Service::<ConnectInfo<Uri>>::poll_ready(&self.0, task)
@@ -81,6 +82,14 @@ impl Service<ConnectInfo<Uri>> for Noting {
     fn call(&self, to: ConnectInfo<Uri>) -> Self::Future {
         // Without a call around it there is nobody to tell.
         let _ = CONNECTED.try_with(|connected| connected.set(true));
-        self.0.call(to)
+        let connecting = self.0.call(to);
+        Box::pin(async move {
+            let connection = connecting.await?;
+            // Or the body of a request would wait, up to 40 ms, for the acknowledgement of its head.
+            if let Err(error) = connection.io_ref().set_nodelay(true) {
+                log::warn!(error:%; "cannot set TCP_NODELAY; requests to a provider are slow");
+            }
+            Ok(connection)
+        })
     }
 }

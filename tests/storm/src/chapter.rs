@@ -229,6 +229,9 @@ async fn conclude(
         panics: std::mem::take(&mut world.panics),
         troubled,
     };
+    if !evidence.panics.is_empty() {
+        report.say(&format!("chapter {}: {} panics planted", world.chapters, evidence.panics.len()));
+    }
     evidence.name_calls();
     found.extend(judge(&evidence));
     // The same thing seen twice is one thing.

@@ -32,6 +32,11 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Ended;
 
+/// Whether `initialize` was granted.
+fn is_welcome(hello: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(hello).is_ok_and(|hello| hello["result"].is_object())
+}
+
 impl Client {
     /// Connects; the legacy era shakes hands first.
     pub(crate) async fn connect(to: SocketAddr, modern: bool, book: &Book) -> io::Result<Self> {
@@ -44,7 +49,7 @@ impl Client {
                 "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "exai-storm", "version": "1" } } });
             client.ws.send(&hello.to_string()).await?;
             match tokio::time::timeout(Duration::from_secs(20), client.ws.next()).await {
-                Ok(Ok(Said::Text(hello))) if hello.contains("\"result\"") => {}
+                Ok(Ok(Said::Text(hello))) if is_welcome(&hello) => {}
                 // A panic that was planted hit the handshake.
                 Ok(Ok(Said::Text(_))) => return Err(io::Error::other("the handshake was refused")),
                 Ok(Ok(Said::Close(code))) => {

@@ -221,10 +221,10 @@ async fn all(settings: &Settings, lasting: Duration, report: &mut Report) -> io:
     endings.extend(settings.with(Fault::Kill).then_some(Ending::Kill));
     endings.extend(settings.with(Fault::Term).then_some(Ending::Term(DRAIN)));
     for turn in 0.. {
-        if clock::now().duration_since(began) >= lasting {
+        // Each ending once, then as it comes.
+        if turn >= endings.len() && clock::now().duration_since(began) >= lasting {
             break;
         }
-        // Each ending once, then as it comes.
         let turn = if turn < endings.len() { turn } else { world.rng.usize(..endings.len()) };
         let ending = endings[turn];
         let weather = if world.rng.bool() { Weather::Stormy } else { Weather::Rough };

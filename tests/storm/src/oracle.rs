@@ -169,6 +169,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
         answers::one_answer(ask, &mut found);
         answers::typed(ask, evidence, &mut found);
     }
+    answers::defects(evidence, &mut found);
     let rows: HashMap<&str, &CallRow> = evidence.calls.iter().map(|row| (row.id.as_str(), row)).collect();
     for (tag, story) in &stories.by_tag {
         answers::durable(tag, story, &rows, evidence.troubled, &mut found);

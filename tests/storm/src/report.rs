@@ -40,7 +40,6 @@ impl Report {
 
     /// Adds a line to the summary.
     pub(crate) fn fact(&mut self, line: String) {
-        (self.say)(&line);
         self.facts.push(line);
     }
 

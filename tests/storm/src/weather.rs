@@ -6,8 +6,9 @@ use fastrand::Rng;
 /// The answer to requests for which nothing else is planned: whole, quick, and long enough to repeat the question.
 const CALM: &str = "tokens=30+pace=0+think=0";
 /// Failures before a byte of an answer, with what a real upstream would say.
-const REFUSALS: [&str; 6] =
-    ["refuse=500", "refuse=503", "refuse=429+retry-after=1", "reset", "hang-up", "refuse=gateway_html"];
+const REFUSALS: [&str; 5] = ["refuse=500", "refuse=503", "reset", "hang-up", "refuse=gateway_html"];
+/// Closes the provider's door to everybody for as long as it says, so it is seldom.
+const RATE_LIMIT: &str = "refuse=429+retry-after=1";
 /// Failures in the middle of an answer, or in place of one.
 const BROKEN: [&str; 7] =
     ["garbage", "html", "cut-after=3", "eof-after=3", "reset-after=3", "garbage-after=3", "error-after=3"];
@@ -63,6 +64,7 @@ impl Weather {
     fn script(self, rng: &mut Rng) -> String {
         let slow = matches!(self, Self::Slow | Self::Stormy);
         match rng.u32(..1000) {
+            0 if rng.u32(..4) == 0 => RATE_LIMIT.to_owned(),
             0..20 => REFUSALS[rng.usize(..REFUSALS.len())].to_owned(),
             20..40 => BROKEN[rng.usize(..BROKEN.len())].to_owned(),
             40..43 => "stall-after=2".to_owned(),
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn a_script_that_breaks_its_answer_is_known() {
         assert!(answers_whole("") && answers_whole(CALM) && answers_whole("delay=9+tokens=30"));
-        for script in REFUSALS.iter().chain(&BROKEN) {
+        for script in REFUSALS.iter().chain(&BROKEN).chain(&[RATE_LIMIT]) {
             assert!(!answers_whole(script), "{script}");
         }
     }

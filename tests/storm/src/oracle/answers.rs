@@ -11,6 +11,8 @@ use crate::database::CallRow;
 const CROSSING_MAX: Duration = Duration::from_secs(2);
 /// How long after a planted panic a defect may be heard of.
 const PANIC_HEARD: Duration = Duration::from_secs(10);
+/// Calls that one panic may cost: the one in hand, and whoever asks while the actor is restarted.
+const COST_OF_PANIC_MAX: usize = 4;
 /// Kinds that say "not now".
 const NOT_NOW: [&str; 6] =
     ["over_capacity", "rate_limited", "breaker_open", "storage_unavailable", "draining", "cancelled"];
@@ -45,6 +47,18 @@ pub(super) fn typed(ask: &Ask, evidence: &Evidence, found: &mut Vec<Violation>) 
         if !fits {
             found.push(Violation::new(Rule::Typed, &ask.tag, format!("answered `{kind}` ({:?})", ask.kind)));
         }
+    }
+}
+
+/// Planted panics excuse a defect each, not every one.
+pub(super) fn defects(evidence: &Evidence, found: &mut Vec<Violation>) {
+    let answers = evidence.asks.iter().flat_map(|ask| &ask.answers);
+    let told =
+        answers.filter(|(_, answer)| matches!(answer, Answer::Failed { kind, .. } if kind == "internal"));
+    let (told, panics) = (told.count(), evidence.panics.len());
+    if panics > 0 && told > panics * COST_OF_PANIC_MAX {
+        let what = format!("{told} calls answered `internal` for {panics} planted panics");
+        found.push(Violation::new(Rule::Typed, "the daemon", what));
     }
 }
 

@@ -234,6 +234,11 @@ fn refusals_fit_what_happened() {
         e.panics.push(ms(50));
     };
     assert_eq!(broken(planted), []);
+    let too_many = |e: &mut Evidence| {
+        planted(e);
+        e.asks.extend(vec![ask(vec![failed("internal")]); 9]);
+    };
+    assert_eq!(broken(too_many), [Rule::Typed]);
     let before_the_panic = |e: &mut Evidence| {
         with("internal")(e);
         e.panics.push(ms(150));
