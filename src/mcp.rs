@@ -9,9 +9,11 @@ mod delivery;
 #[cfg(feature = "faults")]
 pub(crate) mod echo;
 pub(crate) mod edge;
+mod engine;
 mod envelope;
 pub(crate) mod handler;
 mod handover;
+mod line;
 pub(crate) mod patience;
 mod progress;
 mod rate;
@@ -20,4 +22,3 @@ pub(crate) mod socket;
 mod terms;
 #[cfg(test)]
 mod tests;
-mod transport;

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
@@ -15,7 +16,6 @@ use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
 use exai_actors::session::{self, NotAnUpgrade};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
-use rmcp::service::serve_server_with_ct;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,10 +23,11 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Connections, NoPlace};
 use super::edge::{self, Limits};
+use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
+use super::line::{Line, Pending, Tells};
 use super::patience::Patience;
-use super::transport::{Ends, SocketTransport, Tells};
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -66,6 +67,8 @@ pub(crate) struct Door {
     pub leaving: CancellationToken,
     /// The life of every session, to be waited for: it has ended when its end has been told.
     pub sessions: TaskTracker,
+    /// The engines that are awake: at most one for every session, and none for an idle one.
+    pub engines: TaskTracker,
 }
 
 /// Told when a client has introduced itself, and when its connection ends. Called on worker threads; must be quick.
@@ -191,48 +194,32 @@ fn refuse(text: &str) -> Option<String> {
 async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
     let Link { inbound, outbox, ended } = link;
     let id = SessionId::mint();
-    let (in_flight, running) = watch::channel(0);
-    let ends = Ends { gone: CancellationToken::new(), service: CancellationToken::new(), in_flight };
-    let handler = Handler {
+    let (pending, still_pending) = watch::channel(Pending::default());
+    let gone = CancellationToken::new();
+    let introduced = Arc::new(AtomicBool::new(false));
+    let tells = tells(&door, id, principal.clone(), Arc::clone(&introduced));
+    let line = Line::new(inbound, outbox.clone(), door.limits, pending, tells);
+    let handler = || Handler {
         toolbox: door.toolbox.clone(),
         principal: principal.clone(),
         session: id,
-        gone: ends.gone.clone(),
+        gone: gone.clone(),
         leaving: door.leaving.clone(),
         draining: door.draining.clone(),
         patience: door.patience.clone(),
     };
-    let (introduced, was_introduced) = watch::channel(false);
-    let connected_at = clock::utc_now();
-    let on_open = Arc::clone(&door.hooks.on_open);
-    let tells = Tells {
-        on_open: Box::new(move |facts| {
-            introduced.send_replace(true);
-            on_open(new_session(id, principal.clone(), facts, connected_at));
-        }),
-        on_delivered: Arc::clone(&door.hooks.on_delivered),
-    };
-    let transport = SocketTransport::new(inbound, outbox.clone(), door.limits, ends.clone(), tells);
-    let service = async {
-        // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
-        let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
-        // Its errors are ends of connections before any handshake: nothing that anybody could act on.
-        if let Ok(running) = handshake.await {
-            running.waiting().await.ok();
-        }
-    };
     tokio::join!(
         async {
-            service.await;
-            // The engine has ended; what it wrote last is written, and then the socket goes too.
+            engine::attend(line, handler, &door.engines, door.limits.sleep_after).await;
+            // Nobody reads any more; what was written last is written, and then the socket goes too.
             outbox.close(CloseCode::Normal).await;
         },
-        say_goodbye(&door.leaving, running, &outbox),
+        say_goodbye(&door.leaving, still_pending, &outbox),
     );
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
-    if *was_introduced.borrow() {
+    if introduced.load(Ordering::Relaxed) {
         (door.hooks.on_close)(EndedSession {
             id,
             close_code: i32::from(end.close_code),
@@ -240,6 +227,19 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
             messages_out: i64::try_from(end.messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
         });
+    }
+}
+
+/// Tells the hooks of one session.
+fn tells(door: &Door, id: SessionId, principal: Principal, introduced: Arc<AtomicBool>) -> Tells {
+    let connected_at = clock::utc_now();
+    let on_open = Arc::clone(&door.hooks.on_open);
+    Tells {
+        on_open: Box::new(move |facts| {
+            introduced.store(true, Ordering::Relaxed);
+            on_open(new_session(id, principal.clone(), facts, connected_at));
+        }),
+        on_delivered: Arc::clone(&door.hooks.on_delivered),
     }
 }
 
@@ -263,12 +263,12 @@ fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
 }
 
 /// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended.
-async fn say_goodbye(leaving: &CancellationToken, mut in_flight: watch::Receiver<usize>, outbox: &Outbox) {
+async fn say_goodbye(leaving: &CancellationToken, mut pending: watch::Receiver<Pending>, outbox: &Outbox) {
     tokio::select! {
         () = leaving.cancelled() => {}
         () = outbox.gone() => return,
     }
-    tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|running| *running == 0)).await.ok();
+    tokio::time::timeout(GOODBYE_WAIT, pending.wait_for(|pending| pending.requests == 0)).await.ok();
     outbox.close(CloseCode::Away).await;
 }
 

@@ -36,6 +36,7 @@ mod limits;
 mod panics;
 mod planted;
 mod resources;
+mod sleep;
 mod slow;
 mod upgrade;
 #[path = "../../tests/support/ws.rs"]
@@ -64,6 +65,7 @@ struct Server {
     seen: Arc<Seen>,
     connections: Connections,
     leaving: CancellationToken,
+    engines: TaskTracker,
     inside: inside::Inside,
     handle: ServerHandle,
     _hold: Hold,
@@ -104,7 +106,7 @@ impl Setup {
         let seen = Arc::new(Seen::default());
         let [opened, closed, delivered] = [&seen; 3].map(Arc::clone);
         let leaving = CancellationToken::new();
-        let inside = inside::Inside::start()?;
+        let (inside, engines) = (inside::Inside::start()?, TaskTracker::new());
         let door = Arc::new(Door {
             check: Arc::new(check),
             toolbox: inside.toolbox.clone(),
@@ -120,6 +122,7 @@ impl Setup {
             draining: Draining { begun: leaving.clone(), within: Duration::from_secs(25) },
             leaving: leaving.clone(),
             sessions: TaskTracker::new(),
+            engines: engines.clone(),
         });
         let server = HttpServer::new(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));
@@ -136,7 +139,8 @@ impl Setup {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Server { address, seen, connections: self.connections, leaving, inside, handle, _hold: hold })
+        let connections = self.connections;
+        Ok(Server { address, seen, connections, leaving, engines, inside, handle, _hold: hold })
     }
 }
 

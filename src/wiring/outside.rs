@@ -122,6 +122,7 @@ impl Outside {
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
             sessions: sessions.clone(),
+            engines: TaskTracker::new(),
         });
         let clients = HttpServer::new(move || {
             let app = App::new()
