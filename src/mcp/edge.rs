@@ -48,7 +48,7 @@ impl Default for Limits {
             requests_per_second: 20.0,
             requests_in_flight_max: 128,
             hello_within: Duration::from_secs(10),
-            sleep_after: Duration::from_secs(2),
+            sleep_after: Duration::from_millis(250),
         }
     }
 }
@@ -110,8 +110,7 @@ impl Edge {
 
     /// Whether no request runs, not even a cancelled one.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.running.sweep();
-        self.running.all() == 0
+        self.running.is_quiet()
     }
 
     /// How the connection left the handshake, once it has.

@@ -86,7 +86,8 @@ impl Line {
     pub(super) async fn next(&mut self) -> Option<Box<ClientJsonRpcMessage>> {
         loop {
             if let Some(answer) = &self.answer {
-                self.outbox.send(answer.clone(), None).await;
+                // Boxed, as everything that a connection rarely waits for: it waits here all its life.
+                Box::pin(self.outbox.send(answer.clone(), None)).await;
                 self.answer = None;
             }
             let reading = self.next_reading().await?;

@@ -268,7 +268,10 @@ async fn say_goodbye(leaving: &CancellationToken, mut pending: watch::Receiver<P
         () = leaving.cancelled() => {}
         () = outbox.gone() => return,
     }
-    tokio::time::timeout(GOODBYE_WAIT, pending.wait_for(|pending| pending.requests == 0)).await.ok();
+    // Boxed: it is waited for once, at the end.
+    Box::pin(tokio::time::timeout(GOODBYE_WAIT, pending.wait_for(|pending| pending.requests == 0)))
+        .await
+        .ok();
     outbox.close(CloseCode::Away).await;
 }
 

@@ -103,7 +103,7 @@ fn handshake(
 
 /// One WebSocket.
 struct Session {
-    streams: Option<(Incoming<web::Payload>, mpsc::Receiver<Outgoing>)>,
+    streams: Option<(Incoming<web::Payload>, mpsc::Receiver<Box<Outgoing>>)>,
     ended: Option<oneshot::Sender<Ended>>,
     heartbeat: Heartbeat,
     hearing: Rc<Hearing>,
@@ -225,9 +225,9 @@ impl StreamHandler<Result<Arrived, Broken>> for Session {
     }
 }
 
-impl StreamHandler<Outgoing> for Session {
-    fn handle(&mut self, outgoing: Outgoing, socket: &mut Socket) {
-        match outgoing {
+impl StreamHandler<Box<Outgoing>> for Session {
+    fn handle(&mut self, outgoing: Box<Outgoing>, socket: &mut Socket) {
+        match *outgoing {
             Outgoing::Text(..) if self.is_closing() => {}
             Outgoing::Text(text, _share, delivered) => self.write(text, delivered, socket),
             Outgoing::Close(code) => self.close(code, "", socket),
