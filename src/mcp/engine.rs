@@ -53,7 +53,7 @@ async fn wake(
     let (greeting, ends) = (line.greeting().cloned(), CancellationToken::new());
     let mut lent = Lent {
         line: Some(line),
-        unread: vec![message],
+        unread: vec![*message],
         returns: Some(returns),
         gone: handler.gone.clone(),
         ends: ends.clone(),
@@ -69,7 +69,7 @@ async fn wake(
             Ok(serve_directly_with_ct(handler, lent, Some(client), ends))
         }
         Some(Greeting::Inline(protocol)) => {
-            lent.unread.push(Box::new(reminder(protocol)));
+            lent.unread.push(reminder(protocol));
             serve_server_with_ct(handler, lent, ends).await
         }
         None => serve_server_with_ct(handler, lent, ends).await,
@@ -96,7 +96,7 @@ struct Lent {
     /// Taken when this is dropped, and not before.
     line: Option<Box<Line>>,
     /// What the engine reads first, the last one first.
-    unread: Vec<Box<ClientJsonRpcMessage>>,
+    unread: Vec<ClientJsonRpcMessage>,
     returns: Option<oneshot::Sender<Box<Line>>>,
     /// Cancelled when the socket is gone, before `ends` is, so that a handler can tell a lost client from one that cancels.
     gone: CancellationToken,
@@ -138,7 +138,7 @@ impl Transport<RoleServer> for Lent {
     /// The next message; none when the connection is over, or the engine is to sleep.
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         if let Some(message) = self.unread.pop() {
-            return Some(*message);
+            return Some(message);
         }
         let line = self.line.as_mut()?;
         loop {
@@ -158,7 +158,7 @@ impl Transport<RoleServer> for Lent {
                         return None;
                     }
                     self.stirred = false;
-                    self.check.as_mut().reset((clock::now() + self.sleep_after).into());
+                    self.check.as_mut().reset(clock::now() + self.sleep_after);
                 }
             }
         }
