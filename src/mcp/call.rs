@@ -89,6 +89,10 @@ impl Handler {
         // Not raced against the cancel: a call that was started and then forgotten could not be cancelled.
         match start(caller.clone()).await {
             Ok(Started::Answered(answer)) => client.answered(*answer, None),
+            Ok(Started::Broken { error, partial }) => {
+                client.answers.failure(&error, None);
+                answers::broken(&error, &partial)
+            }
             Ok(Started::Running(attached)) => self.follow(attached, &client, following(true)).await,
             Ok(Started::Watching(attached)) => self.follow(attached, &client, following(false)).await,
             Err(error) => client.failed(&error, None),
