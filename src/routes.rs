@@ -16,6 +16,7 @@ use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
+use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use crate::security::Gate;
@@ -34,6 +35,8 @@ pub(crate) struct Door {
     pub(crate) started: Instant,
     /// Who decides whether calls may go to each provider.
     pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
+    /// Which models there are.
+    pub(crate) catalogue: Arc<Catalogue>,
 }
 
 /// The routes of the dashboard's port, for `App::configure`.
@@ -105,7 +108,13 @@ mod tests {
 
     async fn ask(health: &HealthBoard, request: TestRequest) -> (StatusCode, Value) {
         let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
-        let door = Door { gate, health: health.clone(), started: clock::now(), supervisors: Arc::default() };
+        let door = Door {
+            gate,
+            health: health.clone(),
+            started: clock::now(),
+            supervisors: Arc::default(),
+            catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+        };
         let app = init_service(App::new().configure(dashboard(door))).await;
         let response = call_service(&app, request.to_request()).await;
         assert_eq!(

@@ -138,7 +138,7 @@ impl Inside {
         config: Config,
         sockets: Sockets,
         gate: Gate,
-        replica: Replica,
+        mut replica: Replica,
     ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
         let board = HealthBoard::default();
@@ -147,6 +147,7 @@ impl Inside {
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
         let (store, writer) = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
+        replica.release_left_behind();
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
@@ -172,7 +173,8 @@ impl Inside {
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
-        let about = about(&config, catalogue, default_model, &board);
+        actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
+        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let started = about.started;
         let parts = Parts {
             dispatcher: dispatcher.clone(),
@@ -188,6 +190,7 @@ impl Inside {
             metrics,
             writer: writer.clone(),
             supervisors,
+            catalogue,
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         let drain_within = config.limits.drain;

@@ -4,6 +4,7 @@
 mod actor;
 mod breaker;
 mod circuit;
+mod config;
 mod connection;
 pub mod messages;
 mod parking;
@@ -13,4 +14,5 @@ mod retry_budget;
 mod ticket;
 mod verdict;
 
-pub use actor::{ProviderConfig, ProviderSupervisor, Wiring, start};
+pub use actor::{ProviderSupervisor, Wiring, start};
+pub use config::ProviderConfig;

@@ -67,12 +67,12 @@ pub(crate) fn stored_answer(call: StoredCall) -> Answer {
             Err(CallError::new(ErrorKind::Conflict, message).retry_after(OPEN_RETRY_AFTER).of_call(id))
         }
         CallState::Interrupted => {
-            let message = "The call was interrupted before it was sent. Ask again.";
+            let message = "The call was interrupted while no request of it was under way. Ask again.";
             Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
         }
         CallState::Unknown => {
             let message = "The call was sent, and the server stopped before it knew the answer. It may have been billed. \
-                           It is sent again only if you say so: ask again with `_meta[\"exai/retryUnknown\"]: true`, or with a new idempotency key.";
+                           Under its idempotency key it is sent again only with `_meta[\"exai/retryUnknown\"]: true`; a question without a key is a new call.";
             Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
         }
     }

@@ -7,7 +7,8 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message,
 use tokio_util::task::TaskTracker;
 
 use super::circuit::{Circuit, Moved};
-use super::messages::{FirstFree, GetStanding, Operate, TakeTicket, Ticket};
+use super::config::ProviderConfig;
+use super::messages::{FirstFree, GetStanding, MayGo, Operate, TakeTicket, Ticket};
 use super::ticket::{Answering, Returned};
 use crate::clock::{self, Moment};
 use crate::error::CallError;
@@ -17,9 +18,8 @@ use crate::ids::{ModelId, ProviderName};
 use crate::mail;
 use crate::metrics::Metrics;
 use crate::metrics::messages::{BreakerMoved, BreakerPosition};
-use crate::provider::dialect::Dialect;
-use crate::provider::endpoint::{Endpoint, EndpointError, Key};
-use crate::provider::{self, Provider, ProviderStart, Timeouts};
+use crate::provider::endpoint::{Endpoint, EndpointError};
+use crate::provider::{self, Provider, ProviderStart};
 use crate::supervised::{self, Death, Intensity, Start};
 
 /// How many messages may wait: three for each upstream call, and far more than the calls that can run, for a ticket that does not
@@ -29,31 +29,6 @@ const MAILBOX: usize = 16 * 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// What a probe may take to be sent and to begin its answer beyond the provider's own time for the first byte.
 const PROBE_MARGIN: Duration = Duration::from_secs(30);
-
-/// What the configuration says of one provider.
-#[derive(Debug, Clone)]
-pub struct ProviderConfig {
-    /// Its name.
-    pub name: ProviderName,
-    /// What it speaks.
-    pub dialect: Dialect,
-    /// `https` only, except for loopback.
-    pub base_url: String,
-    /// Its key.
-    pub key: Key,
-    /// Model ids beyond those that the catalogue knows of it; for [`crate::models::Catalogue`].
-    pub models: Vec<String>,
-    /// How long it may be silent.
-    pub timeouts: Timeouts,
-}
-
-impl ProviderConfig {
-    /// A provider with its dialect's own timeouts and no models beyond the catalogue's.
-    pub fn new(name: ProviderName, dialect: Dialect, base_url: impl Into<String>, key: Key) -> Self {
-        let timeouts = Timeouts::of(dialect);
-        Self { name, dialect, base_url: base_url.into(), key, models: Vec::new(), timeouts }
-    }
-}
 
 /// What a supervisor is given beside its configuration.
 #[derive(Clone)]
@@ -232,6 +207,16 @@ impl Handler<TakeTicket> for ProviderSupervisor {
             }
             Err(refusal) => Err(refusal.to_error(self.name(), &ask.model, at)),
         }
+    }
+}
+
+impl Handler<MayGo> for ProviderSupervisor {
+    type Result = Result<(), CallError>;
+
+    fn handle(&mut self, ask: MayGo, _: &mut Context<Self>) -> Self::Result {
+        let at = Moment::read();
+        let may_go = self.circuit.may_go(&ask.model, at.now);
+        may_go.map_err(|refusal| refusal.to_error(self.name(), &ask.model, at))
     }
 }
 

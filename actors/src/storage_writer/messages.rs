@@ -53,10 +53,10 @@ pub enum Record {
     SessionOpened(NewSession),
     /// A client went.
     SessionEnded(EndedSession),
-    /// A replica still answers for its open calls.
+    /// A replica still answers for these open calls of its own.
     LeasesRenewed {
-        /// The replica.
-        replica: String,
+        /// The calls that it works on.
+        calls: Vec<CallId>,
         /// Until when.
         until: UtcMillis,
     },

@@ -8,23 +8,24 @@ use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use crate::error::{CallError, ErrorKind};
+use crate::ids::CallId;
 use crate::storage::error::Refusal;
-use crate::storage::rows::{Abandoned, AttemptState, Outdated};
-use crate::storage::schema::attempts;
+use crate::storage::rows::{Abandoned, AttemptState, CallState, Outdated};
+use crate::storage::schema::{attempts, calls};
 use crate::storage_writer::messages::Written;
 
-const RENEW: &str = "UPDATE calls SET lease_until = $1
-    WHERE replica = $2 AND state IN ('accepted', 'dispatched', 'streaming')";
+/// Calls whose leases one statement renews.
+const RENEWED_AT_ONCE: usize = 500;
 
-/// A call that was never sent gives its key back: whoever asks again may use it.
+/// A call of which no request was under way gives its key back: whoever asks again may use it.
 const INTERRUPT_OF: &str = "UPDATE calls
     SET state = 'interrupted', interrupted_at = $1, error = $2, idempotency_key = NULL
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND replica = $3
-    AND state = 'accepted'";
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE call_id = calls.id AND attempts.state = 'dispatched')";
 const INTERRUPT_EXPIRED: &str = "UPDATE calls
     SET state = 'interrupted', interrupted_at = $1, error = $2, idempotency_key = NULL
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND lease_until < $3
-    AND state = 'accepted'";
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE call_id = calls.id AND attempts.state = 'dispatched')";
 
 const UNKNOW_OF: &str = "UPDATE calls SET state = 'unknown', unknown_at = $1, error = $2
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND replica = $3
@@ -55,10 +56,14 @@ struct Closed {
 /// A replica answers for its open calls until then.
 pub(crate) async fn leases_renewed(
     conn: &mut Conn<'_>,
-    replica: &str,
+    live: &[CallId],
     until: i64,
 ) -> Result<Written, Refusal> {
-    diesel::sql_query(RENEW).bind::<BigInt, _>(until).bind::<Text, _>(replica).execute(conn).await?;
+    for some in live.chunks(RENEWED_AT_ONCE) {
+        let ids = some.iter().map(CallId::to_string).collect::<Vec<_>>();
+        let open = calls::table.filter(calls::id.eq_any(ids)).filter(calls::state.eq_any(CallState::OPEN));
+        diesel::update(open).set(calls::lease_until.eq(until)).execute(conn).await?;
+    }
     Ok(Written::Done)
 }
 
@@ -126,9 +131,12 @@ pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<
     Ok(Written::Expired(rows(gone)))
 }
 
-/// What the caller of a call that was never sent hears.
+/// What the caller of a call hears of which no request was under way.
 fn never_sent() -> CallError {
-    CallError::new(ErrorKind::Conflict, "The call was interrupted before it was sent. Ask again.")
+    CallError::new(
+        ErrorKind::Conflict,
+        "The call was interrupted while no request of it was under way. Ask again.",
+    )
 }
 
 /// What the caller of a call that was sent hears.
