@@ -48,9 +48,9 @@ pub(crate) enum Call {
 }
 
 /// What came of it.
-pub(crate) struct Measured {
-    pub(crate) tally: Tally,
-    pub(crate) used: Used,
+struct Measured {
+    tally: Tally,
+    used: Used,
     rss_before: u64,
     rss_after: u64,
 }
@@ -87,49 +87,54 @@ pub(crate) fn on_one_thread<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(tokio::task::LocalSet::new().block_on(&runtime, future))
 }
 
-/// Opens the sessions, warms up and measures.
-pub(crate) async fn run(world: &World, shape: Shape, call: Call) -> Result<Measured, Failed> {
-    if shape.sessions == 0 || shape.in_flight == 0 || shape.rate.is_some_and(|rate| rate <= 0.0) {
-        return Err("a load needs sessions, calls in flight and a rate above zero".into());
-    }
-    let template = match call {
-        Call::Chat { progress } => Template::chat(MODEL, progress),
-        Call::Version => Template::version(),
-    };
+async fn run(world: &World, shape: Shape, call: Call) -> Result<Measured, Failed> {
     let server = world.daemon.process();
     let rss_before = server.rss_kib()?;
-    let mut crowd = Crowd::open(world.daemon.mcp, shape.sessions).await?;
-    let warm = Until { at: Instant::now() + WARM_UP, calls: shape.calls };
-    let warmed = match shape.rate {
-        // A crowd at full speed would leave a backlog that an open loop must not begin with.
-        Some(rate) => crowd.open_loop(&template, rate, warm).await?,
-        None => crowd.closed(&template, shape.in_flight, warm).await?,
-    };
-    if warmed.answered == 0 {
-        return Err(format!("nothing was answered while warming up: {warmed}").into());
-    }
+    let mut ready = Ready::warm_up(world, shape, call).await?;
     let meter = Meter::read(server)?;
-    let until = Until { at: Instant::now() + Duration::from_secs_f64(shape.seconds), calls: shape.calls };
-    let tally = match shape.rate {
-        Some(rate) => crowd.open_loop(&template, rate, until).await?,
-        None => crowd.closed(&template, shape.in_flight, until).await?,
-    };
+    let tally = ready.go(Duration::from_secs_f64(shape.seconds)).await?;
     let used = meter.used(server)?;
     tokio::time::sleep(REST).await;
     Ok(Measured { tally, used, rss_before, rss_after: server.rss_kib()? })
 }
 
+/// Sessions that have called already.
+pub(crate) struct Ready {
+    crowd: Crowd,
+    template: Template,
+    shape: Shape,
+}
+
+impl Ready {
+    /// Opens the sessions and lets them call for a moment, in the shape in which they go on.
+    pub(crate) async fn warm_up(world: &World, shape: Shape, call: Call) -> Result<Self, Failed> {
+        if shape.sessions == 0 || shape.in_flight == 0 || shape.rate.is_some_and(|rate| rate <= 0.0) {
+            return Err("a load needs sessions, calls in flight and a rate above zero".into());
+        }
+        let template = match call {
+            Call::Chat { progress } => Template::chat(MODEL, progress),
+            Call::Version => Template::version(),
+        };
+        let crowd = Crowd::open(world.daemon.mcp, shape.sessions).await?;
+        let mut ready = Self { crowd, template, shape };
+        let warmed = ready.go(WARM_UP).await?;
+        if warmed.answered == 0 {
+            return Err(format!("nothing was answered while warming up: {warmed}").into());
+        }
+        Ok(ready)
+    }
+
+    /// Calls for so long, and waits for the last answers.
+    pub(crate) async fn go(&mut self, time: Duration) -> Result<Tally, Failed> {
+        let until = Until { at: Instant::now() + time, calls: self.shape.calls };
+        match self.shape.rate {
+            Some(rate) => self.crowd.open_loop(&self.template, rate, until).await,
+            None => self.crowd.closed(&self.template, self.shape.in_flight, until).await,
+        }
+    }
+}
+
 impl Measured {
-    /// Answered calls a second.
-    pub(crate) fn throughput(&self) -> f64 {
-        self.tally.answered as f64 / self.used.elapsed.as_secs_f64()
-    }
-
-    /// Microseconds of the server's CPU for each call.
-    pub(crate) fn cpu_us(&self) -> f64 {
-        self.used.server_us_per(self.tally.answered)
-    }
-
     fn words(&self) -> String {
         let mib = |kib: u64| kib as f64 / 1024.0;
         format!(
@@ -138,9 +143,9 @@ impl Measured {
              RSS before {:.1} MiB, after {:.1} MiB; {} notifications",
             self.tally.answered,
             self.used.elapsed.as_secs_f64(),
-            self.throughput(),
+            self.tally.answered as f64 / self.used.elapsed.as_secs_f64(),
             self.tally,
-            self.cpu_us(),
+            self.used.server_us_per(self.tally.answered),
             self.used,
             mib(self.rss_before),
             mib(self.rss_after),

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 mod client;
+mod compare;
 mod daemon;
 mod drive;
 mod frame;
@@ -89,6 +90,15 @@ enum Measure {
         #[command(flatten)]
         plan: idle::Plan,
     },
+    /// Two binaries, or one in two environments, in turns: the ratios of throughput and of CPU per call.
+    Compare {
+        #[command(flatten)]
+        setting: Setting,
+        #[command(flatten)]
+        plan: compare::Plan,
+        #[command(flatten)]
+        shape: Shape,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +113,7 @@ fn main() -> ExitCode {
         Measure::Tools { exai, shape } => load::measure_tools(exai, shape),
         Measure::Streaming { setting, plan } => streaming::measure(setting, plan),
         Measure::Idle { exai, plan } => idle::measure(exai, plan),
+        Measure::Compare { setting, plan, shape } => compare::measure(setting, plan, shape),
     };
     match measured {
         Ok(report) => {
