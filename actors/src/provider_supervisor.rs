@@ -6,6 +6,7 @@ mod breaker;
 mod circuit;
 mod connection;
 pub mod messages;
+mod moves;
 mod parking;
 mod rate_gate;
 mod refusal;
