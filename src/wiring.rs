@@ -4,6 +4,7 @@ mod deaths;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod monitor;
 mod outside;
 mod providers;
 mod storage;
@@ -20,6 +21,7 @@ use exai_actors::clock;
 use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::messages::Drain;
 use exai_actors::dispatcher::{Dispatcher, Setup};
+use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
@@ -172,6 +174,7 @@ impl Inside {
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
+        monitor::start(&writer);
         let about = about(&config, catalogue, default_model, &board);
         let started = about.started;
         let parts = Parts {
@@ -190,10 +193,9 @@ impl Inside {
             supervisors,
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
-        let drain_within = config.limits.drain;
         let arbiters = [core, stored];
         Ok(Self {
-            drain_within,
+            drain_within: config.limits.drain,
             board,
             gave_up,
             ends,
@@ -237,6 +239,7 @@ async fn drain(
     dispatcher: Addr<Dispatcher>,
     writer: Addr<StorageWriter>,
 ) {
+    monitor::drain();
     outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
@@ -244,6 +247,7 @@ async fn drain(
         Err(error) => log::error!("the dispatcher could not be drained: {error}"),
     }
     outside.close().await;
+    events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");
     }
