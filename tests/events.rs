@@ -6,6 +6,8 @@ mod client;
 #[macro_use]
 #[path = "support/database.rs"]
 mod database;
+#[path = "support/outage.rs"]
+mod outage;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/world.rs"]
@@ -18,6 +20,7 @@ use std::time::Duration;
 use client::Client;
 use database::Database;
 use exai_actors::clock;
+use outage::Postgres;
 use serde_json::{Value, json};
 use server::SOON;
 use world::World;
@@ -184,5 +187,35 @@ async fn what_matters_is_kept_in_the_database(db: Database) {
     ] {
         let sql = format!("SELECT count(*) AS n FROM events WHERE {of}");
         assert_eq!(world.db.number(&sql).await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Postgres: tests/run starts one"]
+async fn what_a_database_that_is_away_does_not_get_is_counted_and_still_shown() {
+    let mut postgres = Postgres::start();
+    let world = World::with(Database::on_server(&postgres.url).await, |_| {}).await;
+    let mut client = world.client().await;
+    client.chat("before").await;
+    postgres.order("kill_postgres");
+    world.server.until_ready(503).await;
+    until_told(&world, "database", "close", "down", 1).await;
+    let second = world.client().await;
+    let opened = until_told(&world, "websocket", "open", "opened", 2).await;
+    assert_eq!(opened.len(), 2);
+    let by = clock::now() + SOON;
+    while page(&world, "limit=1").await["lost"] == 0 {
+        assert!(clock::now() < by, "nothing was lost");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    postgres.order("resume_postgres");
+    world.server.until_ready(200).await;
+    until_told(&world, "database", "open", "up", 2).await;
+    drop(second);
+    until_told(&world, "websocket", "close", "closed_1006", 1).await;
+    let kept = "SELECT count(*) AS n FROM events WHERE outcome = 'closed_1006'";
+    while world.db.number(kept).await == 0 {
+        assert!(clock::now() < by + SOON, "what happens after is kept again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
