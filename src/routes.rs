@@ -2,14 +2,16 @@
 //! waits for no actor.
 
 mod breakers;
+mod events;
 mod health;
+mod monitor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::Addr;
 use actix_web::http::header;
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, guard};
 use exai_actors::clock::Instant;
@@ -46,10 +48,12 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
         let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
         let scope = web::scope("")
             .wrap(security_headers())
+            .wrap(from_fn(monitor::tell))
             .app_data(web::Data::new(door))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
+            .service(resource("/api/events").route(get().to(events::list)))
             .service(
                 web::resource("/api/breakers")
                     .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))

@@ -4,6 +4,7 @@ mod deaths;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod monitor;
 mod outside;
 mod providers;
 mod storage;
@@ -20,6 +21,7 @@ use exai_actors::clock;
 use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::messages::Drain;
 use exai_actors::dispatcher::{Dispatcher, Setup};
+use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
@@ -174,6 +176,7 @@ impl Inside {
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
+        monitor::start(&writer);
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let started = about.started;
         let parts = Parts {
@@ -193,10 +196,9 @@ impl Inside {
             catalogue,
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
-        let drain_within = config.limits.drain;
         let arbiters = [core, stored];
         Ok(Self {
-            drain_within,
+            drain_within: config.limits.drain,
             board,
             gave_up,
             ends,
@@ -240,6 +242,7 @@ async fn drain(
     dispatcher: Addr<Dispatcher>,
     writer: Addr<StorageWriter>,
 ) {
+    monitor::drain();
     outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
@@ -247,6 +250,7 @@ async fn drain(
         Err(error) => log::error!("the dispatcher could not be drained: {error}"),
     }
     outside.close().await;
+    events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");
     }

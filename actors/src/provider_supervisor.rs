@@ -7,6 +7,7 @@ mod circuit;
 mod config;
 mod connection;
 pub mod messages;
+mod moves;
 mod parking;
 mod rate_gate;
 mod refusal;

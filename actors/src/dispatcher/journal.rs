@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::consultation::{Completed, Request};
 use super::desk::Desk;
+use super::ending::tell_attempt_end;
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
@@ -240,8 +241,11 @@ impl Journal {
         }
     }
 
-    fn count_attempt(&self, outcome: &str, usage: Option<Usage>) {
+    fn count_attempt(&self, outcome: &'static str, usage: Option<Usage>) {
         let steps = self.steps.borrow();
+        if let Some(attempt) = steps.attempt() {
+            tell_attempt_end(attempt, outcome);
+        }
         let Some(model) = steps.model() else { return };
         let fact = UpstreamEnded {
             provider: model.provider.clone(),

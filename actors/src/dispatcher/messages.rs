@@ -86,6 +86,8 @@ pub struct Attached {
     /// Whether it was asked for as a call of its own: its cancel is then the call's, unless others follow it. False for those who
     /// only look on.
     pub started: bool,
+    /// Whether it ran already when it was asked for.
+    pub joined: bool,
     /// How far it is.
     pub progress: watch::Receiver<Progress>,
     /// Its one answer, once there is one.

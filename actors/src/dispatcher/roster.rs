@@ -39,6 +39,7 @@ impl Live {
         Attached {
             call: self.call,
             started,
+            joined: true,
             progress: self.progress.clone(),
             answer: self.answer.clone(),
             follower: Arc::clone(&self.follower),
@@ -146,7 +147,7 @@ impl Roster {
 
 impl Entry {
     pub(super) fn attached(&self) -> Attached {
-        self.live.attached(true)
+        Attached { joined: false, ..self.live.attached(true) }
     }
 }
 

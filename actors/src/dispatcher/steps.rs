@@ -102,6 +102,11 @@ impl Steps {
         i32::try_from(self.made).unwrap_or(i32::MAX).saturating_add(1)
     }
 
+    /// The request whose row stands, or may stand, open.
+    pub(super) fn attempt(&self) -> Option<&NewAttempt> {
+        self.attempt.as_ref()
+    }
+
     pub(super) fn model(&self) -> Option<&Arc<Model>> {
         self.model.as_ref()
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Supervised};
 use tokio_util::task::TaskTracker;
 
-use super::circuit::{Circuit, Moved};
+use super::circuit::Circuit;
 use super::config::ProviderConfig;
 use super::messages::{FirstFree, GetStanding, MayGo, Operate, TakeTicket, Ticket};
+use super::moves;
 use super::ticket::{Answering, Returned};
 use crate::clock::{self, Moment};
 use crate::error::CallError;
@@ -17,7 +18,7 @@ use crate::health::HealthBoard;
 use crate::ids::{ModelId, ProviderName};
 use crate::mail;
 use crate::metrics::Metrics;
-use crate::metrics::messages::{BreakerMoved, BreakerPosition};
+use crate::metrics::messages::BreakerMoved;
 use crate::provider::endpoint::{Endpoint, EndpointError};
 use crate::provider::{self, Provider, ProviderStart};
 use crate::supervised::{self, Death, Intensity, Start};
@@ -131,7 +132,7 @@ impl ProviderSupervisor {
             return;
         }
         for moved in news {
-            log_move(self.name(), &moved);
+            moves::tell(self.name(), &moved);
             let fact = BreakerMoved { provider: self.name().clone(), model: moved.model, to: moved.to };
             if let Err(error) = mail::tell(&self.metrics, fact) {
                 log::warn!(error:% = error; "a breaker's move was not counted");
@@ -151,23 +152,6 @@ impl ProviderSupervisor {
     fn start_anew(&mut self, myself: &Addr<Self>) {
         self.provider = connect(&self.arbiter, &self.born, myself, &self.on_provider_death);
         self.circuit.connection().started_anew(clock::now());
-    }
-}
-
-fn log_move(provider: &ProviderName, moved: &Moved) {
-    let Moved { model, to, why, wait } = moved;
-    let model = model.as_ref().map_or("", ModelId::as_str);
-    let (why, seconds) = (why.unwrap_or_default(), wait.unwrap_or_default().as_secs_f64());
-    match to {
-        BreakerPosition::Open | BreakerPosition::ForcedOpen | BreakerPosition::Parked => {
-            log::warn!(provider:% = provider, model = model, to = to.as_str(), why = why, for_s = seconds; "breaker opened");
-        }
-        BreakerPosition::HalfOpen => {
-            log::info!(provider:% = provider, model = model, why = why; "breaker lets one call at a time through");
-        }
-        BreakerPosition::Closed | BreakerPosition::Disabled => {
-            log::info!(provider:% = provider, model = model, to = to.as_str(); "breaker closed");
-        }
     }
 }
 

@@ -47,6 +47,11 @@ const DELETE_CONVERSATIONS: &str = "DELETE FROM conversations WHERE id IN (
 const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions WHERE connected_at < $1 AND (closed_at IS NULL OR closed_at < $1) LIMIT $2)";
 
+const DELETE_EVENTS: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 LIMIT $2)";
+/// SQLite numbers parameters as they appear, whatever they are called: so the bound comes first.
+const DELETE_EVENTS_BEYOND: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events
+    WHERE at <= (SELECT at FROM events ORDER BY at DESC LIMIT 1 OFFSET $1) ORDER BY at LIMIT $2)";
+
 #[derive(QueryableByName)]
 struct Closed {
     #[diesel(sql_type = Text)]
@@ -114,16 +119,18 @@ pub(crate) async fn recovered(
 
 /// Takes away some of what is outdated.
 pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<Written, Refusal> {
-    let Outdated { results, calls, conversations, sessions, rows_max } = outdated;
+    let Outdated { results, calls, conversations, sessions, events, events_kept_max, rows_max } = outdated;
     let mut gone = 0;
-    for (sql, before) in [
-        (FORGET_RESULTS, results),
-        (DELETE_CALLS, calls),
-        (DELETE_CONVERSATIONS, conversations),
-        (DELETE_SESSIONS, sessions),
+    for (sql, bound) in [
+        (FORGET_RESULTS, results.0),
+        (DELETE_CALLS, calls.0),
+        (DELETE_CONVERSATIONS, conversations.0),
+        (DELETE_SESSIONS, sessions.0),
+        (DELETE_EVENTS, events.0),
+        (DELETE_EVENTS_BEYOND, i64::from(*events_kept_max)),
     ] {
         gone += diesel::sql_query(sql)
-            .bind::<BigInt, _>(before.0)
+            .bind::<BigInt, _>(bound)
             .bind::<BigInt, _>(i64::from(*rows_max))
             .execute(conn)
             .await?;

@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::{Conn, open, sweep};
+use super::{Conn, events, open, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
 use crate::storage::job::Rules;
@@ -46,6 +46,7 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::CallDelivered { call, at } => call_delivered(conn, &call.to_string(), at.0).await,
         Record::SessionOpened(session) => session_opened(conn, session).await,
         Record::SessionEnded(ended) => session_ended(conn, ended).await,
+        Record::Events(happened) => events::happened(conn, happened).await,
         Record::LeasesRenewed { calls, until } => sweep::leases_renewed(conn, calls, until.0).await,
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
