@@ -146,8 +146,8 @@ impl Inside {
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (store, writer) = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
-        replica.release_left_behind();
+        let (store, writer) =
+            storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
@@ -193,14 +193,12 @@ impl Inside {
             catalogue,
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
-        let drain_within = config.limits.drain;
-        let arbiters = [core, stored];
         Ok(Self {
-            drain_within,
+            drain_within: config.limits.drain,
             board,
             gave_up,
             ends,
-            arbiters,
+            arbiters: [core, stored],
             writer,
             dispatcher,
             outside,
