@@ -143,13 +143,12 @@ impl Inside {
         mut replica: Replica,
     ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
-        let board = HealthBoard::default();
-        let gave_up = CancellationToken::new();
+        let (board, gave_up) = (HealthBoard::default(), CancellationToken::new());
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (store, writer) = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
-        replica.release_left_behind();
+        let (store, writer) =
+            storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
@@ -178,31 +177,23 @@ impl Inside {
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
-        let started = about.started;
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.clone(),
-            supervisors: supervisors.clone(),
-            store,
-            about,
-        };
         let inner = outside::Inner {
             gate,
             board: board.clone(),
-            started,
-            metrics,
+            started: about.started,
+            metrics: metrics.clone(),
             writer: writer.clone(),
-            supervisors,
+            supervisors: supervisors.clone(),
             catalogue,
         };
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
-        let arbiters = [core, stored];
         Ok(Self {
             drain_within: config.limits.drain,
             board,
             gave_up,
             ends,
-            arbiters,
+            arbiters: [core, stored],
             writer,
             dispatcher,
             outside,

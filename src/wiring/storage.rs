@@ -35,7 +35,7 @@ const CLOCKS_APART_MS: i64 = 30_000;
 /// Starts the writer, which first writes what waits in a spool; then closes what was left open.
 pub(super) async fn start(
     config: &Config,
-    replica: &Replica,
+    replica: &mut Replica,
     arbiter: &ArbiterHandle,
     board: &HealthBoard,
     deaths: &Deaths,
@@ -53,6 +53,7 @@ pub(super) async fn start(
     };
     let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
     recover(&writer, replica).await?;
+    replica.release_left_behind();
     Ok((store, writer))
 }
 

@@ -1,6 +1,7 @@
 //! One test for each transition, and for each outcome that must change nothing.
 
 mod model;
+mod trusted;
 
 use super::*;
 use crate::clock;
@@ -294,27 +295,4 @@ fn the_operator_opens_disables_and_resets_it() {
     assert_eq!(rig.open_for(), 5.0);
     rig.breaker.reset(rig.now);
     rig.take();
-}
-
-#[test]
-fn streams_that_always_break_keep_it_open_longer_and_longer() {
-    let mut now = clock::now();
-    let mut breaker = Breaker::new(Duration::from_secs(40), now);
-    let broken = Tally::Failure { why: "broken_stream", stated: None };
-    for _ in 0..5 {
-        let pass = breaker.take(now);
-        breaker.settle(pass, broken, 0.5, now);
-    }
-    let mut waits = vec![];
-    for _ in 0..4 {
-        let Leave::Refused { wait: Some(wait), .. } = breaker.leave(now) else { panic!("it is closed") };
-        waits.push(wait.as_secs());
-        now += wait;
-        let probe = breaker.take(now);
-        breaker.answering(probe, now + Duration::from_secs(1));
-        now += Duration::from_secs(90);
-        assert_eq!(breaker.leave(now), Leave::Granted, "it answers for long, and holds nobody up");
-        breaker.settle(probe, broken, 0.5, now);
-    }
-    assert_eq!(waits, [5, 10, 20, 40]);
 }
