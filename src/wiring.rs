@@ -141,8 +141,7 @@ impl Inside {
         mut replica: Replica,
     ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
-        let board = HealthBoard::default();
-        let gave_up = CancellationToken::new();
+        let (board, gave_up) = (HealthBoard::default(), CancellationToken::new());
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
@@ -175,23 +174,16 @@ impl Inside {
         actix_rt::spawn(watch_reads(store.clone()));
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
-        let started = about.started;
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.clone(),
-            supervisors: supervisors.clone(),
-            store,
-            about,
-        };
         let inner = outside::Inner {
             gate,
             board: board.clone(),
-            started,
-            metrics,
+            started: about.started,
+            metrics: metrics.clone(),
             writer: writer.clone(),
-            supervisors,
+            supervisors: supervisors.clone(),
             catalogue,
         };
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
             drain_within: config.limits.drain,
