@@ -65,36 +65,39 @@ async fn long_a_minutes_patience_and_a_call_of_five() {
     .await;
     let mut client = world.client().await;
     world.next("think=50+tokens=250+pace=1000");
+    let mut slowest = Duration::ZERO;
     let asked = clock::now();
-    let id = client
-        .begin(
-            "tools/call",
-            json!({ "name": "chat", "arguments": { "prompt": "a question for five minutes" } }),
-        )
-        .await;
-    let mut reply = client.reply_within(id, Duration::from_secs(70)).await;
+    let arguments = json!({ "prompt": "a question for five minutes" });
+    let mut id = client.begin("tools/call", json!({ "name": "chat", "arguments": arguments })).await;
+    let mut reply = beside_pings(&mut client, id, &mut slowest).await;
     let first = clock::now() - asked;
     assert!((Duration::from_secs(54)..Duration::from_secs(59)).contains(&first), "{first:?}");
     let call = handed_over(&reply);
     let mut hand_overs = 1;
-    let mut slowest = Duration::ZERO;
     while reply.0["_meta"]["exai/handover"].is_object() {
-        let meta = json!({ "progressToken": "t" });
-        let id = ask(&mut client, "result", json!({ "call_id": call }), meta).await;
-        for _ in 0..20 {
-            slowest = slowest.max(client.fence().await);
-            client.request("tools/list", json!({})).await;
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        let next = client.reply_within(id, Duration::from_secs(70)).await;
-        hand_overs += u32::from(next.0["_meta"]["exai/handover"].is_object());
-        reply = next;
+        id = ask(&mut client, "result", json!({ "call_id": call }), json!({ "progressToken": "t" })).await;
+        reply = beside_pings(&mut client, id, &mut slowest).await;
+        hand_overs += u32::from(reply.0["_meta"]["exai/handover"].is_object());
     }
     assert!(hand_overs >= 4 && clock::now() - asked >= Duration::from_secs(290), "{hand_overs}");
     assert_eq!(reply.of_receipt("call_id"), call);
     // A debug build on a busy machine; `exai-bench isolation` measures what is promised.
-    assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     assert_eq!(world.kimi.journal().len(), 1);
+}
+
+/// Waits for a reply, and pings and lists twice a second meanwhile; notes the slowest of these.
+async fn beside_pings(client: &mut Client, id: i64, slowest: &mut Duration) -> Reply {
+    let by = clock::now() + Duration::from_secs(70);
+    while !client.about(id).iter().any(|message| message["id"] == id) {
+        assert!(clock::now() < by, "no reply within a minute");
+        *slowest = (*slowest).max(client.fence().await);
+        let listed = clock::now();
+        client.request("tools/list", json!({})).await;
+        *slowest = (*slowest).max(clock::now() - listed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    client.reply(id).await
 }
 
 #[tokio::test]

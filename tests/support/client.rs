@@ -70,12 +70,7 @@ impl Client {
 
     /// Waits for the answer of a request, however many other messages come before it.
     pub async fn answer(&mut self, id: i64) -> Value {
-        self.answer_within(id, SOON * 2).await
-    }
-
-    /// The same, for a request that takes its time.
-    pub async fn answer_within(&mut self, id: i64, within: Duration) -> Value {
-        let by = clock::now() + within;
+        let by = clock::now() + SOON * 2;
         loop {
             if let Some((_, answer)) = self.seen.iter().find(|(_, message)| message["id"] == id) {
                 return answer.clone();
@@ -118,11 +113,6 @@ impl Client {
         let answer = self.answer(id).await;
         assert!(answer["result"].is_object(), "no result: {answer}");
         Reply(answer["result"].clone())
-    }
-
-    /// The same, for a call that takes its time.
-    pub async fn reply_within(&mut self, id: i64, within: Duration) -> Reply {
-        Reply(self.answer_within(id, within).await["result"].clone())
     }
 
     /// Calls a tool and waits.
