@@ -67,7 +67,7 @@ pub(crate) fn stored_answer(call: StoredCall) -> Answer {
             Err(CallError::new(ErrorKind::Conflict, message).retry_after(OPEN_RETRY_AFTER).of_call(id))
         }
         CallState::Interrupted => {
-            let message = "The call was interrupted while no request of it was under way. Ask again.";
+            let message = "The call was interrupted before it was sent. Ask again.";
             Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
         }
         CallState::Unknown => {

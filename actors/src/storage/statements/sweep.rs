@@ -17,15 +17,15 @@ use crate::storage_writer::messages::Written;
 /// Calls whose leases one statement renews.
 const RENEWED_AT_ONCE: usize = 500;
 
-/// A call of which no request was under way gives its key back: whoever asks again may use it.
+/// A call that was never sent gives its key back: whoever asks again may use it.
 const INTERRUPT_OF: &str = "UPDATE calls
     SET state = 'interrupted', interrupted_at = $1, error = $2, idempotency_key = NULL
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND replica = $3
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE call_id = calls.id AND attempts.state = 'dispatched')";
+    AND state = 'accepted'";
 const INTERRUPT_EXPIRED: &str = "UPDATE calls
     SET state = 'interrupted', interrupted_at = $1, error = $2, idempotency_key = NULL
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND lease_until < $3
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE call_id = calls.id AND attempts.state = 'dispatched')";
+    AND state = 'accepted'";
 
 const UNKNOW_OF: &str = "UPDATE calls SET state = 'unknown', unknown_at = $1, error = $2
     WHERE state IN ('accepted', 'dispatched', 'streaming') AND replica = $3
@@ -138,11 +138,11 @@ pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<
     Ok(Written::Expired(rows(gone)))
 }
 
-/// What the caller of a call hears of which no request was under way.
+/// What the caller of a call that was never sent hears.
 fn never_sent() -> CallError {
     CallError::new(
         ErrorKind::Conflict,
-        "The call was interrupted while no request of it was under way. Ask again.",
+        "The call was interrupted before it was sent. Ask again.",
     )
 }
 
