@@ -140,10 +140,7 @@ pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<
 
 /// What the caller of a call that was never sent hears.
 fn never_sent() -> CallError {
-    CallError::new(
-        ErrorKind::Conflict,
-        "The call was interrupted before it was sent. Ask again.",
-    )
+    CallError::new(ErrorKind::Conflict, "The call was interrupted before it was sent. Ask again.")
 }
 
 /// What the caller of a call that was sent hears.
