@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod chaos;
 mod demo;
+mod events;
 mod health;
 mod migrate;
 mod output;
@@ -39,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chaos(chaos) => chaos::run(&chaos),
         Command::Ask(ask) => ask::run(&inputs, ask),
         Command::Status(status) => status::run(&inputs, &status),
+        Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
         Command::Token => token::run(&inputs),

@@ -14,6 +14,7 @@ mod envelope;
 pub(crate) mod handler;
 mod handover;
 mod line;
+mod monitor;
 pub(crate) mod patience;
 mod progress;
 mod rate;

@@ -4,6 +4,7 @@ mod deaths;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod monitor;
 mod outside;
 mod providers;
 mod storage;
@@ -20,6 +21,7 @@ use exai_actors::clock;
 use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::messages::Drain;
 use exai_actors::dispatcher::{Dispatcher, Setup};
+use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
@@ -138,15 +140,15 @@ impl Inside {
         config: Config,
         sockets: Sockets,
         gate: Gate,
-        replica: Replica,
+        mut replica: Replica,
     ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
-        let board = HealthBoard::default();
-        let gave_up = CancellationToken::new();
+        let (board, gave_up) = (HealthBoard::default(), CancellationToken::new());
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (store, writer) = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
+        let (store, writer) =
+            storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
         let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
@@ -172,32 +174,26 @@ impl Inside {
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
-        let about = about(&config, catalogue, default_model, &board);
-        let started = about.started;
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.clone(),
-            supervisors: supervisors.clone(),
-            store,
-            about,
-        };
+        actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
+        monitor::start(&writer);
+        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let inner = outside::Inner {
             gate,
             board: board.clone(),
-            started,
-            metrics,
+            started: about.started,
+            metrics: metrics.clone(),
             writer: writer.clone(),
-            supervisors,
+            supervisors: supervisors.clone(),
+            catalogue,
         };
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
-        let drain_within = config.limits.drain;
-        let arbiters = [core, stored];
         Ok(Self {
-            drain_within,
+            drain_within: config.limits.drain,
             board,
             gave_up,
             ends,
-            arbiters,
+            arbiters: [core, stored],
             writer,
             dispatcher,
             outside,
@@ -237,6 +233,7 @@ async fn drain(
     dispatcher: Addr<Dispatcher>,
     writer: Addr<StorageWriter>,
 ) {
+    monitor::drain();
     outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
@@ -244,6 +241,7 @@ async fn drain(
         Err(error) => log::error!("the dispatcher could not be drained: {error}"),
     }
     outside.close().await;
+    events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");
     }

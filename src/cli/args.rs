@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Ask(Ask),
     /// Say how the running daemon is
     Status(Status),
+    /// Show what happened on the running daemon's connections lately
+    Events(Events),
     /// Exit 0 if the running daemon can take calls, 1 if not; for container health checks
     Health,
     /// Bring the database's tables up to date
@@ -79,6 +81,23 @@ pub(crate) struct Ask {
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `exai events`
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only of this kind: websocket, http, database, actor, server, or a provider's name
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// From this sequence number on, or from this time on (2026-11-24T12:00:00Z)
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) since: Option<String>,
+    /// Go on with what happens, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print JSON, one event a line
     #[arg(long)]
     pub(crate) json: bool,
 }

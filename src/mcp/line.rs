@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use super::delivery::Outcome;
 use super::edge::{Edge, Facts, Greeting, Limits, Passage, Verdict};
 use super::envelope::{self, Reading};
+use super::monitor::Monitor;
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
 const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -42,6 +43,7 @@ pub(super) struct Line {
     /// What is on its way out; the goodbye at shutdown looks at it too.
     pending: watch::Sender<Pending>,
     tells: Tells,
+    monitor: Monitor,
 }
 
 /// What a client waits for.
@@ -63,11 +65,11 @@ pub(super) struct Tells {
 
 impl Line {
     pub(super) fn new(
-        inbound: Inbound,
-        outbox: Outbox,
+        (inbound, outbox): (Inbound, Outbox),
         limits: Limits,
         pending: watch::Sender<Pending>,
         tells: Tells,
+        monitor: Monitor,
     ) -> Self {
         let now = clock::now();
         Self {
@@ -79,6 +81,7 @@ impl Line {
             hello_by: now + limits.hello_within,
             pending,
             tells,
+            monitor,
         }
     }
 
@@ -87,8 +90,12 @@ impl Line {
         loop {
             if let Some(answer) = &self.answer {
                 // Boxed, as everything that a connection rarely waits for: it waits here all its life.
+                let bytes = answer.len();
                 Box::pin(self.outbox.send(answer.clone(), None)).await;
                 self.answer = None;
+                self.monitor.message_out(bytes);
+                // What the edge says of its own accord is a refusal.
+                self.monitor.error();
             }
             let reading = self.next_reading().await?;
             let before = self.edge.in_flight();
@@ -110,6 +117,7 @@ impl Line {
             Passage::Out(outcome) => {
                 // Nothing in a message can fail to serialize: its maps have text keys.
                 let text = serde_json::to_string(&item).unwrap_or_default();
+                self.monitor.message_out(text.len());
                 Some((text, outcome.map(|outcome| self.sent(outcome))))
             }
             Passage::Dropped => None,
@@ -160,6 +168,7 @@ impl Line {
                     return None;
                 }
             };
+            self.monitor.message_in(text.len());
             if text.len() < PARSE_INLINE_BYTES_MAX {
                 return Some(envelope::read(&text));
             }

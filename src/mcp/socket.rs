@@ -27,6 +27,7 @@ use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
 use super::line::{Line, Pending, Tells};
+use super::monitor::{self, Monitor};
 use super::patience::Patience;
 
 /// The subprotocol that the usual clients offer.
@@ -117,7 +118,7 @@ pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
 
 async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     if let Err(refused) = (door.check)(&request) {
-        return refused;
+        return monitor::refused(&request, refused);
     }
     let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
     refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
@@ -126,21 +127,21 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
 async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
     let principal = match (door.check)(&request) {
         Ok(principal) => principal,
-        Err(refused) => return refused,
+        Err(refused) => return monitor::refused(&request, refused),
     };
     let ip = request.peer_addr().map(|peer| peer.ip());
     let place = match door.connections.enter(ip) {
         Ok(place) => place,
-        Err(no_place) => return refused_for_place(no_place),
+        Err(no_place) => return monitor::refused(&request, refused_for_place(no_place)),
     };
     let started = session::start(&request, payload, &[SUBPROTOCOL], door.session, Box::new(place));
     let (response, link) = match started {
         Ok(started) => started,
-        Err(not_an_upgrade) => return refused_upgrade(not_an_upgrade),
+        Err(not_an_upgrade) => return monitor::refused(&request, refused_upgrade(not_an_upgrade)),
     };
     let door = door.into_inner();
-    let sessions = door.sessions.clone();
-    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link)));
+    let (sessions, monitor) = (door.sessions.clone(), Monitor::opened(&request));
+    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link, monitor)));
     response
 }
 
@@ -191,14 +192,15 @@ fn refuse(text: &str) -> Option<String> {
 }
 
 /// The life of one connection.
-async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
+async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monitor) {
     let Link { inbound, outbox, ended } = link;
     let id = SessionId::mint();
     let (pending, still_pending) = watch::channel(Pending::default());
     let gone = CancellationToken::new();
     let introduced = Arc::new(AtomicBool::new(false));
-    let tells = tells(&door, id, principal.clone(), Arc::clone(&introduced));
-    let line = Line::new(inbound, outbox.clone(), door.limits, pending, tells);
+    let connected = clock::now();
+    let tells = tells(&door, id, principal.clone(), monitor.clone(), Arc::clone(&introduced));
+    let line = Line::new((inbound, outbox.clone()), door.limits, pending, tells, monitor.clone());
     let handler = || Handler {
         toolbox: door.toolbox.clone(),
         principal: principal.clone(),
@@ -207,6 +209,7 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         leaving: door.leaving.clone(),
         draining: door.draining.clone(),
         patience: door.patience.clone(),
+        monitor: monitor.clone(),
     };
     tokio::join!(
         async {
@@ -219,6 +222,7 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
+    monitor.closed(&end, clock::now() - connected);
     if introduced.load(Ordering::Relaxed) {
         (door.hooks.on_close)(EndedSession {
             id,
@@ -231,12 +235,19 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
 }
 
 /// Tells the hooks of one session.
-fn tells(door: &Door, id: SessionId, principal: Principal, introduced: Arc<AtomicBool>) -> Tells {
+fn tells(
+    door: &Door,
+    id: SessionId,
+    principal: Principal,
+    monitor: Monitor,
+    introduced: Arc<AtomicBool>,
+) -> Tells {
     let connected_at = clock::utc_now();
     let on_open = Arc::clone(&door.hooks.on_open);
     Tells {
         on_open: Box::new(move |facts| {
             introduced.store(true, Ordering::Relaxed);
+            monitor.introduced(&facts.name, &principal, connected_at);
             on_open(new_session(id, principal.clone(), facts, connected_at));
         }),
         on_delivered: Arc::clone(&door.hooks.on_delivered),
@@ -281,6 +292,6 @@ fn new_session(
     facts: edge::Facts,
     connected_at: UtcMillis,
 ) -> NewSession {
-    let edge::Facts { client, protocol } = facts;
+    let edge::Facts { client, protocol, name: _ } = facts;
     NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
 }

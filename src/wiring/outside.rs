@@ -14,6 +14,7 @@ use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
+use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
@@ -69,6 +70,7 @@ pub(super) struct Inner {
     pub(super) metrics: Addr<Metrics>,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
+    pub(super) catalogue: Arc<Catalogue>,
 }
 
 /// The running servers.
@@ -98,6 +100,7 @@ impl Outside {
             health: inner.board.clone(),
             started: inner.started,
             supervisors: Arc::new(inner.supervisors),
+            catalogue: inner.catalogue,
         };
         let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
             .workers(1)

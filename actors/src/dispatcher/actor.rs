@@ -14,7 +14,7 @@ use super::desk::{Desk, Setup};
 use super::ending::Lost;
 use super::journal::Journal;
 use super::messages::{
-    Attach, Attached, Cancel, Consult, Drain, Follower, GetLoad, GetPartial, Load, Phase, Progress,
+    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Load, Phase, Progress,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -208,7 +208,21 @@ impl Handler<GetLoad> for Dispatcher {
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
         let (in_flight, waiting) = self.desk.permits.load();
         let permits = self.desk.permits.gauges();
-        MessageResult(Load { in_flight, waiting, draining: self.desk.draining.is_cancelled(), permits })
+        MessageResult(Load {
+            in_flight,
+            waiting,
+            live: self.desk.roster.len(),
+            draining: self.desk.draining.is_cancelled(),
+            permits,
+        })
+    }
+}
+
+impl Handler<GetLive> for Dispatcher {
+    type Result = Vec<CallId>;
+
+    fn handle(&mut self, _: GetLive, _: &mut Context<Self>) -> Self::Result {
+        self.desk.roster.calls()
     }
 }
 

@@ -1,13 +1,17 @@
 //! The end of a call: what it ended with is logged and counted once, be it that its task panicked.
 
+use std::time::Duration;
+
 use super::desk::Desk;
 use super::journal::Journal;
 use super::messages::Answer;
 use crate::clock::{self, Instant};
 use crate::error::{CallError, ErrorKind};
+use crate::events::{self, Direction, Facts, Kind, Lot, Weight};
 use crate::ids::{CallId, ToolName};
 use crate::mail;
 use crate::metrics::messages::CallEnded;
+use crate::storage::rows::NewAttempt;
 
 /// What is still known of a call whose task panicked.
 pub(super) struct Lost {
@@ -73,4 +77,19 @@ fn level_of(kind: ErrorKind) -> log::Level {
         | ErrorKind::TooLarge
         | ErrorKind::Draining => log::Level::Info,
     }
+}
+
+/// Tells the connection monitor how an upstream request ended.
+pub(super) fn tell_attempt_end(attempt: &NewAttempt, outcome: &'static str) {
+    let kind = Kind::Provider(attempt.provider.clone());
+    let lot = Lot { kind, direction: Direction::Out, outcome: outcome.into(), weight: Weight::Lasting };
+    events::note(lot, || {
+        let lasted_ms = clock::utc_now().0.saturating_sub(attempt.dispatched_at.0);
+        Facts {
+            peer: attempt.host.as_str().into(),
+            took: Duration::from_millis(u64::try_from(lasted_ms).unwrap_or(0)),
+            call: Some(attempt.call),
+            ..Facts::default()
+        }
+    });
 }

@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 
 use super::consultation::{Completed, Request};
 use super::desk::Desk;
+use super::ending::tell_attempt_end;
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
-use super::steps::Steps;
+use super::steps::{Sent, Steps};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
@@ -26,7 +27,7 @@ use crate::storage_writer::messages::{Record, Write, WriteError, Written};
 use crate::storage_writer::write;
 
 /// How long an answer that is paid for waits for a database that is away, where not even the spool takes it.
-const ANSWER_WAITS: Duration = Duration::from_secs(60);
+const ANSWER_WAITS: Duration = Duration::from_secs(600);
 /// How long a failure waits for it: long enough for a writer that is being restarted.
 const FAILURE_WAITS: Duration = Duration::from_secs(2);
 /// How often the database is tried meanwhile.
@@ -107,7 +108,7 @@ impl Journal {
 
     /// Notes what the request had that was ended because its call had to, and adds what was spent to the call's end.
     pub(super) fn attempt_stopped(&self, had: UpstreamFailure, end: CallError) -> CallError {
-        let state = match state_after(end.kind, true) {
+        let state = match state_after(end.kind, Sent::Open) {
             CallState::Unknown => AttemptState::Unknown,
             CallState::Accepted
             | CallState::Dispatched
@@ -125,9 +126,13 @@ impl Journal {
 
     /// Makes the end of a failed request durable while its call goes on.
     pub(super) async fn close_attempt(&self) {
-        let Some(ended) = self.steps.borrow_mut().close_attempt() else { return };
-        if let Err(error) = self.persist(Record::AttemptEnded(ended), FAILURE_WAITS).await {
-            log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
+        let Some(ended) = self.steps.borrow().ended_attempt() else { return };
+        match self.persist(Record::AttemptEnded(ended), FAILURE_WAITS).await {
+            Ok(_) => self.steps.borrow_mut().attempt_closed(),
+            // The next request cannot be written down either, and the end of the call takes this one along.
+            Err(error) => {
+                log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
+            }
         }
     }
 
@@ -197,7 +202,7 @@ impl Journal {
             attempt: steps.end_attempt(self.call, stopped),
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
-            frees_key: !sent,
+            frees_key: sent == Sent::Never,
             may_be_missing: steps.is_uncertain(),
             ended_at: clock::utc_now(),
         }))
@@ -236,8 +241,11 @@ impl Journal {
         }
     }
 
-    fn count_attempt(&self, outcome: &str, usage: Option<Usage>) {
+    fn count_attempt(&self, outcome: &'static str, usage: Option<Usage>) {
         let steps = self.steps.borrow();
+        if let Some(attempt) = steps.attempt() {
+            tell_attempt_end(attempt, outcome);
+        }
         let Some(model) = steps.model() else { return };
         let fact = UpstreamEnded {
             provider: model.provider.clone(),
@@ -252,16 +260,18 @@ impl Journal {
     }
 }
 
-/// A shutdown leaves open whether a call that was sent has been answered, and billed.
-fn state_after(kind: ErrorKind, sent: bool) -> CallState {
+/// A shutdown leaves open whether a request that was on its way has been answered, and billed.
+fn state_after(kind: ErrorKind, sent: Sent) -> CallState {
     if kind == ErrorKind::Cancelled {
-        CallState::Cancelled
-    } else if kind != ErrorKind::Draining {
-        CallState::Failed
-    } else if sent {
-        CallState::Unknown
-    } else {
-        CallState::Interrupted
+        return CallState::Cancelled;
+    }
+    if kind != ErrorKind::Draining {
+        return CallState::Failed;
+    }
+    match sent {
+        Sent::Never => CallState::Interrupted,
+        Sent::Open => CallState::Unknown,
+        Sent::Ended => CallState::Failed,
     }
 }
 

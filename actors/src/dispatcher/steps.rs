@@ -12,6 +12,17 @@ use crate::models::{Model, Usage};
 use crate::provider::messages::UpstreamFailure;
 use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt};
 
+/// How far the requests of a call have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Nothing was sent.
+    Never,
+    /// One was sent, and its end is not written.
+    Open,
+    /// All that were sent have ended.
+    Ended,
+}
+
 /// The journal's view of one call.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -65,8 +76,12 @@ impl Steps {
     }
 
     /// Whether anything may have been sent. A request whose row is not known to stand was not.
-    pub(super) fn sent(&self) -> bool {
-        self.made > 0
+    pub(super) fn sent(&self) -> Sent {
+        match (self.made, &self.attempt) {
+            (0, _) => Sent::Never,
+            (_, Some(_)) if !self.uncertain => Sent::Open,
+            (_, _) => Sent::Ended,
+        }
     }
 
     /// Whether a row that is closed now may not be there at all.
@@ -85,6 +100,11 @@ impl Steps {
 
     pub(super) fn next_attempt(&self) -> i32 {
         i32::try_from(self.made).unwrap_or(i32::MAX).saturating_add(1)
+    }
+
+    /// The request whose row stands, or may stand, open.
+    pub(super) fn attempt(&self) -> Option<&NewAttempt> {
+        self.attempt.as_ref()
     }
 
     pub(super) fn model(&self) -> Option<&Arc<Model>> {
@@ -109,10 +129,15 @@ impl Steps {
         self.partial = failure.partial.map(|partial| partial.0.into());
     }
 
-    /// The end of a request whose call goes on.
-    pub(super) fn close_attempt(&mut self) -> Option<EndedAttempt> {
+    /// The end of a request whose call goes on; it stays with the call until it is durable.
+    pub(super) fn ended_attempt(&self) -> Option<EndedAttempt> {
+        self.ended.clone()
+    }
+
+    /// The end of the last request stands.
+    pub(super) fn attempt_closed(&mut self) {
         self.attempt = None;
-        self.ended.take()
+        self.ended = None;
     }
 
     /// The end of the last request, with that of its call: as it was noted, or else as `stopped`.

@@ -12,6 +12,8 @@ const CLIENT_CHARS_MAX: usize = 120;
 pub(in crate::mcp) struct Facts {
     /// Name and version.
     pub(in crate::mcp) client: String,
+    /// The name alone.
+    pub(in crate::mcp) name: String,
     /// The protocol version in use.
     pub(in crate::mcp) protocol: String,
 }
@@ -80,10 +82,12 @@ impl Handshake {
 }
 
 fn facts(client: Option<&Implementation>, protocol: &ProtocolVersion) -> Facts {
-    let client = client.map(|client| format!("{} {}", client.name, client.version)).unwrap_or_default();
     // What a client calls itself ends up in a table and on a page: no control characters, and not without end.
-    let client = client.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
-    Facts { client, protocol: protocol.as_str().to_owned() }
+    let tame = |text: &str| text.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
+    let name = client.map(|client| tame(&client.name)).unwrap_or_default();
+    let client = client.map(|client| tame(&format!("{} {}", client.name, client.version)));
+    let client = client.unwrap_or_default();
+    Facts { client, name, protocol: protocol.as_str().to_owned() }
 }
 
 /// Of a client's own description what is used of it, and not without end.
