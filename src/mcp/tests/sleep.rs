@@ -158,3 +158,24 @@ async fn a_thousand_sleeps_lose_nothing_and_leave_nothing() {
     assert!(grown < 2 << 20, "{grown} bytes");
     assert_eq!(server.seen.opened.lock().len(), 1);
 }
+
+/// Were it counted anew by every engine, a client could ask as fast as it let them sleep.
+#[actix_web::test]
+async fn the_rate_is_counted_through_sleep() {
+    let limits = Limits {
+        sleep_after: SLEEP_AFTER,
+        requests_burst: 3,
+        requests_per_second: 0.001,
+        ..Limits::default()
+    };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut ws = server.initialized().await.unwrap();
+    let mut refused = Vec::new();
+    for id in 0..5 {
+        server.sleeps().await;
+        let answer = ask(&mut ws, ping(json!(id))).await.unwrap();
+        refused.push(answer["error"]["data"]["kind"] == "rate_limited");
+    }
+    assert!(!refused[0] && refused[3] && refused[4], "{refused:?}");
+    assert!(server.engines.is_empty(), "who is refused wakes nobody");
+}
