@@ -25,6 +25,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
 use crate::mail;
+use crate::meter::{self, Counter};
 use crate::provider::messages::{Completion, UpstreamPhase, UpstreamProgress};
 use crate::provider_supervisor::messages::{BreakerState, TakeTicket, Ticket};
 use crate::storage_writer::messages::Written;
@@ -161,6 +162,7 @@ impl Consultation {
             };
             let time_left = self.deadline.saturating_duration_since(clock::now());
             let wait = retry::wait_before_next(&failure, made, time_left, fastrand::f64());
+            let reason = failure.class;
             let error = self.journal.attempt_failed(failure);
             let Some(wait) = wait.filter(|_| !self.desk.draining.is_cancelled()) else { return Err(error) };
             self.phase(Phase::Retrying);
@@ -170,6 +172,7 @@ impl Consultation {
                 Some(ticket) => ticket,
                 None => return Err(error),
             };
+            meter::add(Counter::Retries, &[plan.model.provider.as_str(), reason.as_str()], 1);
         }
     }
 
@@ -256,9 +259,9 @@ impl Consultation {
     }
 
     fn tell_end(&self, answer: &Answer) {
-        let Request { call, caller, question, asked, .. } = &self.request;
+        let Request { caller, question, asked, .. } = &self.request;
         let session = caller.session.to_string();
-        tell_end(&self.desk, *call, &session, &question.tool, *asked, answer);
+        tell_end(&self.journal, &session, &question.tool, *asked, answer);
     }
 }
 

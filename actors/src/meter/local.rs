@@ -170,7 +170,7 @@ pub(super) fn tie(thread: &'static str, sink: &mpsc::Sender<Delta>) -> bool {
 }
 
 /// Hands in what this thread's meter holds; it keeps it where the sink has no room. False when nobody is there to take it.
-pub(super) fn hand_in(lag: Duration) -> bool {
+pub fn hand_in(lag: Duration) -> bool {
     METER.with(|meter| {
         let Some((thread, sink)) = meter.sink.get() else { return false };
         match sink.try_reserve() {

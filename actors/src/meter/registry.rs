@@ -1,7 +1,7 @@
 //! Which labels stand at which index, within one thread. Bounded for each family: what comes beyond is counted as `other`. Pure.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::families::Counter;
@@ -33,9 +33,7 @@ impl Registry {
     pub(super) fn place(&mut self, counter: Counter, labels: &[&str]) -> usize {
         debug_assert_eq!(labels.len(), counter.labels().len(), "{counter:?} has other labels");
         let family = counter as usize;
-        let mut hasher = self.hasher.build_hasher();
-        (family, labels).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.hasher.hash_one((family, labels));
         if let Some(place) = self.places.get(&hash) {
             let series = self.series[family].get(place % SERIES_MAX);
             // Two sets of labels with one hash are as good as never; the later one is counted as `other`, and no sum is wrong.

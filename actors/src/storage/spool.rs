@@ -83,6 +83,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::CallStreaming { .. }
         | Record::SessionOpened(_)
         | Record::SessionEnded(_)
+        | Record::MetricsFlushed(_)
         | Record::LeasesRenewed { .. }
         | Record::Recovered { .. }
         | Record::Expired(_) => return None,

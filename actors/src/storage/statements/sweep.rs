@@ -45,6 +45,12 @@ const DELETE_CONVERSATIONS: &str = "DELETE FROM conversations WHERE id IN (
     SELECT id FROM conversations WHERE updated_at < $1 LIMIT $2)";
 const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions WHERE connected_at < $1 AND (closed_at IS NULL OR closed_at < $1) LIMIT $2)";
+const DELETE_MINUTES: &str = "DELETE FROM metrics_1min WHERE (window_start, metric, labels) IN (
+    SELECT window_start, metric, labels FROM metrics_1min WHERE window_start < $1 LIMIT $2)";
+const DELETE_HOURS: &str = "DELETE FROM metrics_1hour WHERE (window_start, metric, labels) IN (
+    SELECT window_start, metric, labels FROM metrics_1hour WHERE window_start < $1 LIMIT $2)";
+const DELETE_FLUSHES: &str =
+    "DELETE FROM metrics_flush_log WHERE id IN (SELECT id FROM metrics_flush_log WHERE at < $1 LIMIT $2)";
 
 #[derive(QueryableByName)]
 struct Closed {
@@ -109,13 +115,17 @@ pub(crate) async fn recovered(
 
 /// Takes away some of what is outdated.
 pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<Written, Refusal> {
-    let Outdated { results, calls, conversations, sessions, rows_max } = outdated;
+    let Outdated { results, calls, conversations, sessions, metric_minutes, metric_hours, rows_max } =
+        outdated;
     let mut gone = 0;
     for (sql, before) in [
         (FORGET_RESULTS, results),
         (DELETE_CALLS, calls),
         (DELETE_CONVERSATIONS, conversations),
         (DELETE_SESSIONS, sessions),
+        (DELETE_MINUTES, metric_minutes),
+        (DELETE_HOURS, metric_hours),
+        (DELETE_FLUSHES, metric_minutes),
     ] {
         gone += diesel::sql_query(sql)
             .bind::<BigInt, _>(before.0)

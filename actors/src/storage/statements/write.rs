@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::{Conn, open, sweep};
+use super::{Conn, open, rollup, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
 use crate::storage::job::Rules;
@@ -47,6 +47,7 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::LeasesRenewed { replica, until } => sweep::leases_renewed(conn, replica, until.0).await,
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
+        Record::MetricsFlushed(batch) => rollup::flushed(conn, batch).await,
     }
 }
 
