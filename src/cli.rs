@@ -6,6 +6,7 @@ mod ask;
 mod audit;
 mod chaos;
 mod demo;
+mod events;
 mod health;
 mod migrate;
 mod output;
@@ -41,6 +42,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Ask(ask) => ask::run(&inputs, ask),
         Command::Status(status) => status::run(&inputs, &status),
         Command::Audit(audit) => audit::run(&inputs, &audit),
+        Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
         Command::Token => token::run(&inputs),

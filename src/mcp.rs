@@ -12,6 +12,7 @@ pub(crate) mod edge;
 mod envelope;
 pub(crate) mod handler;
 mod handover;
+mod monitor;
 pub(crate) mod patience;
 mod progress;
 mod rate;

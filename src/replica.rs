@@ -57,6 +57,11 @@ impl Replica {
         std::iter::once(self.id()).chain(self.left_behind.iter().map(|slot| slot.id.as_str()))
     }
 
+    /// Lets go of what was left behind, once it is seen to: another process that starts may have the slots.
+    pub(crate) fn release_left_behind(&mut self) {
+        self.left_behind.clear();
+    }
+
     /// Where outcomes wait while the database is away.
     pub(crate) fn spool(&self, bytes_max: u64) -> Option<SpoolSettings> {
         let slot = self.slot.as_ref()?;

@@ -2,9 +2,11 @@
 //! waits for no actor.
 
 mod breakers;
+mod events;
 mod exposition;
 mod health;
 mod metrics;
+mod monitor;
 mod process;
 
 pub(crate) use exposition::Scrape;
@@ -14,13 +16,14 @@ use std::sync::Arc;
 
 use actix::Addr;
 use actix_web::http::header;
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, guard};
 use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
+use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use crate::security::Gate;
@@ -41,6 +44,8 @@ pub(crate) struct Door {
     pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
     /// What `/metrics` tells.
     pub(crate) scrape: Scrape,
+    /// Which models there are.
+    pub(crate) catalogue: Arc<Catalogue>,
 }
 
 /// The routes of the dashboard's port, for `App::configure`.
@@ -50,11 +55,13 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
         let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
         let scope = web::scope("")
             .wrap(security_headers())
+            .wrap(from_fn(monitor::tell))
             .app_data(web::Data::new(door))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
             .service(resource("/metrics").route(get().to(metrics::scrape)))
+            .service(resource("/api/events").route(get().to(events::list)))
             .service(
                 web::resource("/api/breakers")
                     .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
@@ -113,9 +120,14 @@ mod tests {
 
     async fn ask(health: &HealthBoard, request: TestRequest) -> (StatusCode, Value) {
         let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
-        let scrape = Scrape::nothing();
-        let door =
-            Door { gate, health: health.clone(), started: clock::now(), supervisors: Arc::default(), scrape };
+        let door = Door {
+            gate,
+            health: health.clone(),
+            started: clock::now(),
+            supervisors: Arc::default(),
+            scrape: Scrape::nothing(),
+            catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+        };
         let app = init_service(App::new().configure(dashboard(door))).await;
         let response = call_service(&app, request.to_request()).await;
         assert_eq!(

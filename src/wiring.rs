@@ -5,6 +5,7 @@ mod deaths;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod monitor;
 mod outside;
 mod providers;
 mod storage;
@@ -21,6 +22,7 @@ use exai_actors::clock;
 use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::messages::Drain;
 use exai_actors::dispatcher::{Dispatcher, Setup};
+use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
@@ -141,15 +143,14 @@ impl Inside {
         config: Config,
         sockets: Sockets,
         gate: Gate,
-        replica: Replica,
+        mut replica: Replica,
     ) -> Result<Self, StartError> {
         let ends = EndRequests::listen().map_err(StartError::Signals)?;
-        let board = HealthBoard::default();
-        let gave_up = CancellationToken::new();
+        let (board, gave_up) = (HealthBoard::default(), CancellationToken::new());
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let storage = storage::start(&config, &replica, &stored.handle(), &board, &deaths).await?;
+        let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
         let (store, writer) = (storage.store.clone(), storage.writer.clone());
         let Counted { metrics, load, scrape } =
             counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
@@ -172,23 +173,25 @@ impl Inside {
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         actix_rt::spawn(watch_reads(store.clone()));
-        let about = about(&config, catalogue, default_model, &board);
-        let started = about.started;
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.published.clone(),
-            supervisors: supervisors.clone(),
-            store,
-            about,
-        };
+        actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
+        monitor::start(&writer);
+        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let inner = outside::Inner {
             gate,
             board: board.clone(),
-            started,
+            started: about.started,
             deltas: metrics.deltas.clone(),
             scrape,
             writer: writer.clone(),
+            supervisors: supervisors.clone(),
+            catalogue,
+        };
+        let parts = Parts {
+            dispatcher: dispatcher.clone(),
+            metrics: metrics.published.clone(),
             supervisors,
+            store,
+            about,
         };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
@@ -238,6 +241,7 @@ async fn drain(
     metrics: Addr<Metrics>,
     writer: Addr<StorageWriter>,
 ) {
+    monitor::drain();
     outside.announce_drain();
     match mail::ask(&dispatcher, Drain { within }, within + GRACE).await {
         Ok(0) => {}
@@ -248,6 +252,7 @@ async fn drain(
     if let Err(error) = mail::ask(&metrics, Flush, FLUSH_WITHIN).await {
         log::error!("the last sums were not stored: {error}");
     }
+    events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");
     }

@@ -146,8 +146,16 @@ async fn tell(world: &World, client: &mut Client) {
     for tool in ["status", "listmodels", "version"] {
         silent(tool, &client.call(tool, json!({})).await.0.to_string());
     }
-    for path in ["/health", "/health/ready", "/health/live"] {
+    // What happened just now is handed over within a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let wrong = format!("/api/events?kind={ARGUMENT}&{PROMPT}={WRONG_TOKEN}");
+    for path in ["/health", "/health/ready", "/health/live", "/api/events?limit=1000", &wrong] {
         silent(path, &world.server.get(path).await.1);
+    }
+    for format in [&["events"][..], &["events", "--json"]] {
+        let (code, said) = world.server.run(format).await;
+        silent("exai events", &said);
+        assert!(code == Some(0) && said.contains("kimi") && said.contains("websocket"), "{said}");
     }
 }
 

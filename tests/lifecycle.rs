@@ -98,7 +98,7 @@ async fn a_drain_ends_when_its_time_is_up() {
     })
     .await;
     let mut client = world.client().await;
-    world.next("stall-after=2");
+    world.next("think=1+stall-after=12");
     let id = client.begin_call("chat", json!({ "prompt": "hang" })).await;
     world.until_asked(1).await;
     client.until_progress(id).await;
@@ -108,9 +108,17 @@ async fn a_drain_ends_when_its_time_is_up() {
     let told = "; the server is shutting down and waits up to 1 s for this answer";
     let heard = client.progress(id);
     assert!(heard.iter().any(|heard| heard["message"].as_str().unwrap().ends_with(told)), "{heard:?}");
-    world.server.exit_code(SOON).await;
+    assert_eq!(world.server.exit_code(SOON).await, Some(0));
     let took = clock::now() - asked;
     assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    assert_eq!((world.db.states().await, world.db.open_rows().await), (vec!["unknown".to_owned()], 0));
+    world.server.restart().await;
+    let mut client = world.client().await;
+    let call = world.db.texts("SELECT id AS t FROM calls").await.pop().unwrap();
+    let fetched = client.call("result", json!({ "call_id": call })).await;
+    assert_eq!(fetched.kind(), "conflict");
+    let partial = fetched.0["content"][2]["text"].as_str().unwrap_or_else(|| panic!("{}", fetched.0));
+    assert!(partial.starts_with("This is the double"), "what had come by then is kept: {partial}");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ impl Moment {
 }
 
 /// A moment as milliseconds since 1970-01-01T00:00:00Z, the form in which every table keeps time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UtcMillis(pub i64);
 

@@ -16,6 +16,7 @@ mod journal;
 pub mod messages;
 pub mod permits;
 mod plan;
+mod refusals;
 mod replay;
 mod request_hash;
 mod retry;

@@ -25,11 +25,12 @@
 //!
 //! Beside the actors stand plain modules: [`tools`] (what clients call), [`models`] (the catalogue), [`storage`] (schema and reads),
 //! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the actors' one lock), [`meter`]
-//! (what each thread counts for itself), [`clock`], [`error`], [`ids`], [`receipt`].
+//! (what each thread counts for itself), [`events`] (what happened on connections lately), [`clock`], [`error`], [`ids`], [`receipt`].
 
 pub mod clock;
 pub mod dispatcher;
 pub mod error;
+pub mod events;
 pub mod faults;
 pub mod health;
 pub mod ids;

@@ -4,8 +4,10 @@
 mod actor;
 mod breaker;
 mod circuit;
+mod config;
 mod connection;
 pub mod messages;
+mod moves;
 mod parking;
 mod rate_gate;
 mod refusal;
@@ -13,4 +15,5 @@ mod retry_budget;
 mod ticket;
 mod verdict;
 
-pub use actor::{ProviderConfig, ProviderSupervisor, Wiring, start};
+pub use actor::{ProviderSupervisor, Wiring, start};
+pub use config::ProviderConfig;

@@ -10,9 +10,12 @@ mod chat;
 mod result;
 mod toolbox;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::dispatcher::messages::{Attached, Finished};
+use crate::error::CallError;
 use crate::receipt::Receipt;
 
 pub use about::About;
@@ -58,6 +61,13 @@ impl From<Finished> for ToolAnswer {
 pub enum Started {
     /// It is done.
     Answered(Box<ToolAnswer>),
+    /// The call that was asked for ended before it was answered, and this is what had come by then: no answer, but not nothing.
+    Broken {
+        /// How it ended.
+        error: CallError,
+        /// The beginning of the answer.
+        partial: Arc<str>,
+    },
     /// A model is being asked for this caller, whose cancel ends the call.
     Running(Attached),
     /// The caller looks on at a call that was asked before; its cancel ends the looking on alone.

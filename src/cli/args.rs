@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Hold the running daemon's counters against its journal and its rollups
     Audit(Audit),
+    /// Show what happened on the running daemon's connections lately
+    Events(Events),
     /// Exit 0 if the running daemon can take calls, 1 if not; for container health checks
     Health,
     /// Bring the database's tables up to date
@@ -91,4 +93,21 @@ pub(crate) struct Audit {
     /// For how many seconds a difference may last: counters reach the database with the next flush
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub(crate) within: u64,
+}
+
+/// `exai events`
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only of this kind: websocket, http, database, actor, server, or a provider's name
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// From this sequence number on, or from this time on (2026-11-24T12:00:00Z)
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) since: Option<String>,
+    /// Go on with what happens, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print JSON, one event a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }

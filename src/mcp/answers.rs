@@ -11,6 +11,9 @@ const RECEIPT_KEY: &str = "exai/receipt";
 /// Where a failure stands in a result's `_meta`.
 const ERROR_KEY: &str = "exai/error";
 
+/// Characters of an unfinished answer that are given: clients cut longer results, or refuse them.
+pub(super) const PARTIAL_CHARS_MAX: usize = 60_000;
+
 /// A tool's answer: its text, then the receipt as a line of its own, never inside the answer.
 pub(super) fn answered(answer: ToolAnswer) -> CallToolResult {
     let ToolAnswer { text, receipt, structured } = answer;
@@ -28,6 +31,21 @@ pub(super) fn failed(error: &CallError) -> CallToolResult {
     let message = if error.message.is_empty() { error.kind.as_str() } else { error.message.as_str() };
     let shape = CallError { message: String::new(), ..error.clone() };
     CallToolResult::error(vec![ContentBlock::text(message)]).with_meta(meta(ERROR_KEY, &shape))
+}
+
+/// A call that failed after some of its answer had come: the failure first, so that nobody takes the beginning for the whole.
+pub(super) fn broken(error: &CallError, partial: &str) -> CallToolResult {
+    let mut result = failed(error);
+    let shown = beginning(partial);
+    result.content.push(ContentBlock::text("The answer as far as it had come:"));
+    result.content.push(ContentBlock::text(shown));
+    result
+}
+
+/// As much of a text as a client takes.
+pub(super) fn beginning(text: &str) -> &str {
+    let end = text.char_indices().nth(PARTIAL_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    &text[..end]
 }
 
 /// A result's `_meta` with one thing in it.

@@ -89,6 +89,10 @@ impl Handler {
         // Not raced against the cancel: a call that was started and then forgotten could not be cancelled.
         match start(caller.clone()).await {
             Ok(Started::Answered(answer)) => client.answered(*answer, None),
+            Ok(Started::Broken { error, partial }) => {
+                client.answers.failure(&error, None);
+                answers::broken(&error, &partial)
+            }
             Ok(Started::Running(attached)) => self.follow(attached, &client, following(true)).await,
             Ok(Started::Watching(attached)) => self.follow(attached, &client, following(false)).await,
             Err(error) => client.failed(&error, None),
@@ -125,7 +129,12 @@ impl Handler {
         let (call, progress) = (attached.call, attached.progress.clone());
         tokio::select! {
             biased;
-            answer = attached.answered() => client.ended(&answer, attached.follower),
+            answer = attached.answered() => {
+                if following.owns && (attached.joined || is_of_another(&answer, call)) {
+                    self.monitor.deduplicated();
+                }
+                client.ended(&answer, attached.follower)
+            }
             () = client.cancelled.cancelled() => {
                 // A client that is gone did not cancel: the answer is paid for, and waits for whoever asks again.
                 if following.owns && !self.gone.is_cancelled() {
@@ -205,4 +214,13 @@ impl Client {
         self.answers.failure(error, follower);
         answers::failed(error)
     }
+}
+
+/// Whether the journal had the answer already, from an earlier call.
+fn is_of_another(answer: &Answer, call: CallId) -> bool {
+    let answered = match answer {
+        Ok(finished) => Some(finished.receipt.call_id),
+        Err(error) => error.call_id,
+    };
+    answered.is_some_and(|answered| answered != call)
 }

@@ -52,6 +52,8 @@ impl Default for Limits {
 pub(super) struct Facts {
     /// Name and version.
     pub(super) client: String,
+    /// The name alone.
+    pub(super) name: String,
     /// The protocol version in use.
     pub(super) protocol: String,
 }
@@ -236,10 +238,13 @@ impl Edge {
 
     fn open(&mut self, client: Option<&Implementation>, protocol: &ProtocolVersion) {
         self.opened = true;
-        let client = client.map(|client| format!("{} {}", client.name, client.version)).unwrap_or_default();
         // What a client calls itself ends up in a table and on a page: no control characters, and not without end.
-        let client = client.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
-        self.facts = Some(Facts { client, protocol: protocol.as_str().to_owned() });
+        let tame =
+            |text: &str| text.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
+        let name = client.map(|client| tame(&client.name)).unwrap_or_default();
+        let client = client.map(|client| tame(&format!("{} {}", client.name, client.version)));
+        let client = client.unwrap_or_default();
+        self.facts = Some(Facts { client, name, protocol: protocol.as_str().to_owned() });
     }
 
     fn tells(&self, notification: &mut ServerNotification) -> bool {

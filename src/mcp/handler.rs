@@ -19,6 +19,7 @@ use rmcp::{ErrorData, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use super::edge::VERSIONS;
+use super::monitor::Monitor;
 use super::patience::Patience;
 use super::{answers, resources};
 
@@ -46,6 +47,8 @@ pub(super) struct Handler {
     pub(super) draining: Draining,
     /// How long clients wait.
     pub(super) patience: Patience,
+    /// Told how calls are answered.
+    pub(super) monitor: Monitor,
 }
 
 /// The drain: when it begins, and how long running calls get.
@@ -83,6 +86,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if !self.toolbox.definitions().iter().any(|definition| definition.name == request.name) {
+            self.monitor.error();
             return Err(unknown_tool(&request.name));
         }
         let call = self.call(request, &context);
@@ -92,6 +96,10 @@ impl ServerHandler for Handler {
             let message = "EXAI failed while it handled this call; the failure is logged.";
             answers::failed(&CallError::new(ErrorKind::Internal, message))
         });
+        // Who cancelled is not answered.
+        if result.is_error == Some(true) && !context.ct.is_cancelled() {
+            self.monitor.error();
+        }
         Ok(result.into())
     }
 

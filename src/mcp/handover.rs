@@ -6,12 +6,10 @@ use exai_actors::ids::CallId;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::json;
 
-use super::answers::meta;
+use super::answers::{PARTIAL_CHARS_MAX, beginning, meta};
 
 /// Where a hand-over stands in a result's `_meta`.
 const HANDOVER_KEY: &str = "exai/handover";
-/// Characters of the text so far that are handed over: clients cut longer results, or refuse them.
-const PARTIAL_CHARS_MAX: usize = 60_000;
 
 /// The answer to a client that has waited as long as it can: a success, because nothing has failed and the call goes on.
 pub(super) fn handed_over(
@@ -41,11 +39,6 @@ pub(super) fn handed_over(
     });
     let content = vec![ContentBlock::text(so_far), ContentBlock::text(line)];
     CallToolResult::success(content).with_meta(meta(HANDOVER_KEY, &facts))
-}
-
-fn beginning(text: &str) -> &str {
-    let end = text.char_indices().nth(PARTIAL_CHARS_MAX).map_or(text.len(), |(at, _)| at);
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::connections::{Connections, NoPlace};
 use super::edge::{self, Limits};
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
+use super::monitor::{self, Monitor};
 use super::patience::Patience;
 use super::transport::{Ends, SocketTransport, Tells};
 
@@ -114,7 +115,7 @@ pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
 
 async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     if let Err(refused) = (door.check)(&request) {
-        return refused;
+        return monitor::refused(&request, refused);
     }
     let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
     refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
@@ -123,21 +124,21 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
 async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
     let principal = match (door.check)(&request) {
         Ok(principal) => principal,
-        Err(refused) => return refused,
+        Err(refused) => return monitor::refused(&request, refused),
     };
     let ip = request.peer_addr().map(|peer| peer.ip());
     let place = match door.connections.enter(ip) {
         Ok(place) => place,
-        Err(no_place) => return refused_for_place(no_place),
+        Err(no_place) => return monitor::refused(&request, refused_for_place(no_place)),
     };
     let started = session::start(&request, payload, &[SUBPROTOCOL], door.session, Box::new(place));
     let (response, link) = match started {
         Ok(started) => started,
-        Err(not_an_upgrade) => return refused_upgrade(not_an_upgrade),
+        Err(not_an_upgrade) => return monitor::refused(&request, refused_upgrade(not_an_upgrade)),
     };
     let door = door.into_inner();
-    let sessions = door.sessions.clone();
-    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link)));
+    let (sessions, monitor) = (door.sessions.clone(), Monitor::opened(&request));
+    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link, monitor)));
     response
 }
 
@@ -188,7 +189,7 @@ fn refuse(text: &str) -> Option<String> {
 }
 
 /// The life of one connection.
-async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
+async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monitor) {
     let Link { inbound, outbox, ended } = link;
     let id = SessionId::mint();
     let (in_flight, running) = watch::channel(0);
@@ -201,18 +202,21 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
         leaving: door.leaving.clone(),
         draining: door.draining.clone(),
         patience: door.patience.clone(),
+        monitor: monitor.clone(),
     };
     let (introduced, was_introduced) = watch::channel(false);
-    let connected_at = clock::utc_now();
-    let on_open = Arc::clone(&door.hooks.on_open);
+    let (connected, connected_at) = (clock::now(), clock::utc_now());
+    let (on_open, who) = (Arc::clone(&door.hooks.on_open), monitor.clone());
     let tells = Tells {
         on_open: Box::new(move |facts| {
             introduced.send_replace(true);
+            who.introduced(&facts.name, &principal, connected_at);
             on_open(new_session(id, principal.clone(), facts, connected_at));
         }),
         on_delivered: Arc::clone(&door.hooks.on_delivered),
     };
-    let transport = SocketTransport::new(inbound, outbox.clone(), door.limits, ends.clone(), tells);
+    let transport =
+        SocketTransport::new((inbound, outbox.clone()), door.limits, ends.clone(), tells, monitor.clone());
     let service = async {
         // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
         let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
@@ -232,6 +236,7 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link) {
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
+    monitor.closed(&end, clock::now() - connected);
     if *was_introduced.borrow() {
         (door.hooks.on_close)(EndedSession {
             id,
@@ -278,6 +283,6 @@ fn new_session(
     facts: edge::Facts,
     connected_at: UtcMillis,
 ) -> NewSession {
-    let edge::Facts { client, protocol } = facts;
+    let edge::Facts { client, protocol, name: _ } = facts;
     NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::Outcome;
 use super::edge::{Edge, Facts, Limits, Passage, Verdict};
 use super::envelope::{self, Reading};
+use super::monitor::Monitor;
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
 const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -46,6 +47,7 @@ pub(super) struct SocketTransport {
     /// Messages of the engine's that wait for a place at the session.
     unqueued: watch::Sender<usize>,
     tells: Tells,
+    monitor: Monitor,
 }
 
 /// Whom the transport tells what happens on a connection.
@@ -68,7 +70,13 @@ pub(super) struct Ends {
 }
 
 impl SocketTransport {
-    pub(super) fn new(inbound: Inbound, outbox: Outbox, limits: Limits, ends: Ends, tells: Tells) -> Self {
+    pub(super) fn new(
+        (inbound, outbox): (Inbound, Outbox),
+        limits: Limits,
+        ends: Ends,
+        tells: Tells,
+        monitor: Monitor,
+    ) -> Self {
         let now = clock::now();
         Self {
             inbound,
@@ -80,6 +88,7 @@ impl SocketTransport {
             ends,
             unqueued: watch::Sender::new(0),
             tells,
+            monitor,
         }
     }
 
@@ -105,6 +114,7 @@ impl SocketTransport {
                     return None;
                 }
             };
+            self.monitor.message_in(text.len());
             if text.len() < PARSE_INLINE_BYTES_MAX {
                 return Some(envelope::read(&text));
             }
@@ -115,8 +125,12 @@ impl SocketTransport {
     async fn next_message(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
             if let Some(answer) = &self.answer {
+                let bytes = answer.len();
                 self.outbox.send(answer.clone(), None).await;
                 self.answer = None;
+                self.monitor.message_out(bytes);
+                // What the edge says of its own accord is a refusal.
+                self.monitor.error();
             }
             let reading = self.next_reading().await?;
             let before = self.edge.in_flight();
@@ -191,6 +205,7 @@ impl Transport<RoleServer> for SocketTransport {
         let message = match self.edge.let_out(&mut item) {
             Passage::Out(outcome) => {
                 let text = serde_json::to_string(&item).unwrap_or_default();
+                self.monitor.message_out(text.len());
                 Some((text, outcome.map(|outcome| self.sent(outcome))))
             }
             Passage::Dropped => None,

@@ -51,8 +51,25 @@ pub(super) async fn operate(
         let message = "There is no such provider; GET /api/breakers names those there are.";
         return Ok(refused(HttpResponse::NotFound(), ErrorKind::NotFound, message));
     };
-    log::warn!(provider = provider.as_str(), order:? = order, of_model = model.is_some(); "an operator moves a breaker");
-    let operation = Operate { model: model.map(ModelId::from), order };
+    let served = |model: &String| {
+        door.catalogue
+            .models()
+            .iter()
+            .find(|one| one.provider.as_str() == provider && one.id.as_str() == model)
+    };
+    let model = match &model {
+        Some(model) => match served(model) {
+            Some(known) => Some(known.id.clone()),
+            None => {
+                let message = "The provider has no such model; `listmodels` names those there are.";
+                return Ok(refused(HttpResponse::NotFound(), ErrorKind::UnknownModel, message));
+            }
+        },
+        None => None,
+    };
+    let named = model.as_ref().map_or("", ModelId::as_str);
+    log::warn!(provider = provider.as_str(), model = named, order:? = order; "an operator moves a breaker");
+    let operation = Operate { model, order };
     if mail::ask(supervisor, operation, ASK_WITHIN).await.is_err() {
         let message = "The provider's supervisor is being restarted. Ask again in a moment.";
         return Ok(refused(HttpResponse::ServiceUnavailable(), ErrorKind::Internal, message));

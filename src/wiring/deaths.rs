@@ -1,6 +1,7 @@
 //! What the death of an actor means for the process.
 
 use exai_actors::clock;
+use exai_actors::events::{self, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::supervised::Death;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ impl Deaths {
     }
 
     pub(super) fn note(&self, actor: &'static str, vital: bool, death: Death) {
+        tell(actor, death);
         match death {
             Death::Restarted => {}
             Death::GaveUp if vital => {
@@ -28,4 +30,14 @@ impl Deaths {
             Death::GaveUp => self.board.set(actor, Status::Degraded, "died too often", clock::utc_now()),
         }
     }
+}
+
+/// Tells the connection monitor that an actor died.
+pub(super) fn tell(actor: &'static str, death: Death) {
+    let (direction, outcome) = match death {
+        Death::Restarted => (Direction::Open, "restarted"),
+        Death::GaveUp => (Direction::Close, "gave_up"),
+    };
+    let lot = Lot { kind: Kind::Actor, direction, outcome: outcome.into(), weight: Weight::Lasting };
+    events::note(lot, || Facts { peer: actor.into(), ..Facts::default() });
 }

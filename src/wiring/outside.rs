@@ -13,6 +13,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
+use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
@@ -72,6 +73,7 @@ pub(super) struct Inner {
     pub(super) scrape: routes::Scrape,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
+    pub(super) catalogue: Arc<Catalogue>,
 }
 
 /// The running servers.
@@ -102,6 +104,7 @@ impl Outside {
             started: inner.started,
             supervisors: Arc::new(inner.supervisors),
             scrape: inner.scrape,
+            catalogue: inner.catalogue,
         };
         let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
             .workers(1)

@@ -11,7 +11,8 @@ use exai_actors::provider::Timeouts;
 use exai_actors::provider::endpoint::{Endpoint, Key};
 use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
 
-use super::{Deaths, StartError};
+use super::StartError;
+use super::deaths::{self, Deaths};
 use crate::config::{Config, ConfigError, Provider};
 
 /// The actor without which a provider is out of reach for good.
@@ -86,6 +87,8 @@ fn start_one(
     let on_death = move |actor, death| {
         if actor == SUPERVISOR {
             deaths.note(actor, true, death);
+        } else {
+            deaths::tell(actor, death);
         }
     };
     let supervisor = provider_supervisor::start(&config, wiring.clone(), on_death)?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle};
 use exai_actors::clock::{self, UtcMillis};
+use exai_actors::dispatcher::Dispatcher;
+use exai_actors::dispatcher::messages::GetLive;
 use exai_actors::health::HealthBoard;
+use exai_actors::mail;
 use exai_actors::storage::Store;
 use exai_actors::storage::rows::Abandoned;
 use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, WriterFacts, Written};
@@ -18,6 +21,12 @@ use crate::replica::Replica;
 
 /// How often a replica says that it answers for its open calls: twice may fail.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How often the closing is tried, each time for as long as a write may take.
+const RECOVER_TRIES: u32 = 20;
+/// The pause between two tries.
+const RECOVER_PAUSE: Duration = Duration::from_millis(500);
+/// How long the dispatcher may take to name its calls.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Renewals in a row before another replica's silence means anything.
 const KEPT_BEFORE_JUDGING: u32 = 3;
 /// How far the clocks of two replicas may be apart, in milliseconds.
@@ -33,10 +42,10 @@ pub(super) struct Stored {
     pub(super) facts: watch::Receiver<WriterFacts>,
 }
 
-/// Starts the writer, which first writes what waits in a spool; then closes what was left open, and keeps this process's leases.
+/// Starts the writer, which first writes what waits in a spool; then closes what was left open.
 pub(super) async fn start(
     config: &Config,
-    replica: &Replica,
+    replica: &mut Replica,
     arbiter: &ArbiterHandle,
     board: &HealthBoard,
     deaths: &Deaths,
@@ -55,32 +64,46 @@ pub(super) async fn start(
     };
     let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
     recover(&writer, replica).await?;
-    actix_rt::spawn(keep_leases(writer.clone(), replica.id().to_owned()));
+    replica.release_left_behind();
     Ok(Stored { store, writer, facts: seen })
 }
 
 /// Closes every call that an earlier life of this replica, or of one that has ended, left open.
 async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
     for id in replica.ended() {
-        close(writer, Abandoned::OfReplica(id.to_owned())).await.map_err(StartError::Recover)?;
+        let mut tries = 1;
+        // It waits behind a spool that is being written, which may be large.
+        while let Err(error) = close(writer, Abandoned::OfReplica(id.to_owned())).await {
+            if tries == RECOVER_TRIES {
+                return Err(StartError::Recover(error));
+            }
+            tries += 1;
+            tokio::time::sleep(RECOVER_PAUSE).await;
+        }
     }
     Ok(())
 }
 
-/// Keeps this replica's leases, and closes the calls of replicas that no longer keep theirs, for ever. Where the database was away,
-/// nobody could keep a lease: a replica judges the others only once everyone has had the time to.
-async fn keep_leases(writer: Addr<StorageWriter>, replica: String) {
+/// Keeps the leases of the calls that live here, and closes the calls that nobody keeps a lease of, for ever: those of a replica
+/// that is gone, and one of our own whose end could not be written. Where the database was away, nobody could keep a lease: the
+/// others are judged only once everyone has had the time to.
+pub(super) async fn keep_leases(writer: Addr<StorageWriter>, dispatcher: Addr<Dispatcher>) {
     let mut kept = 0u32;
     loop {
-        let now = clock::utc_now().0;
-        let renewed = Record::LeasesRenewed { replica: replica.clone(), until: UtcMillis(now + LEASE_MS) };
-        // A database that is away is the writer's to report; here the next round does it.
-        kept = if write(&writer, renewed).await.is_ok() { kept.saturating_add(1) } else { 0 };
+        kept = if renew(&writer, &dispatcher).await { kept.saturating_add(1) } else { 0 };
         if kept > KEPT_BEFORE_JUDGING {
-            let _ = close(&writer, Abandoned::ExpiredBefore(UtcMillis(now - CLOCKS_APART_MS))).await;
+            let before = UtcMillis(clock::utc_now().0 - CLOCKS_APART_MS);
+            // A database that is away is the writer's to report; here the next round does it.
+            let _ = close(&writer, Abandoned::ExpiredBefore(before)).await;
         }
         tokio::time::sleep(RENEW_EVERY).await;
     }
+}
+
+async fn renew(writer: &Addr<StorageWriter>, dispatcher: &Addr<Dispatcher>) -> bool {
+    let Ok(calls) = mail::ask(dispatcher, GetLive, ASK_WITHIN).await else { return false };
+    let until = UtcMillis(clock::utc_now().0 + LEASE_MS);
+    write(writer, Record::LeasesRenewed { calls, until }).await.is_ok()
 }
 
 async fn close(writer: &Addr<StorageWriter>, abandoned: Abandoned) -> Result<(), WriteError> {

@@ -174,7 +174,7 @@ impl Client {
                 "{load}"
             );
             let taken = permits.iter().any(|permit| permit["in_use"] != 0);
-            if !taken && load["in_flight"] == 0 && load["waiting"] == 0 {
+            if !taken && load["in_flight"] == 0 && load["waiting"] == 0 && load["live"] == 0 {
                 return;
             }
             assert!(clock::now() < by, "never at rest: {load}");

@@ -140,6 +140,19 @@ impl Server {
         http(self.dashboard, "GET", path).await
     }
 
+    /// Runs another command of the binary beside it, at its addresses, to its end: exit code and everything that it wrote.
+    pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exai"));
+        command.args(arguments).current_dir(self.home.path()).env_clear();
+        command.env("HOME", self.home.path()).envs(&self.variables);
+        command.env("EXAI_LISTEN__MCP", self.mcp.to_string());
+        command.env("EXAI_LISTEN__DASHBOARD", self.dashboard.to_string());
+        let ran = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output()).await;
+        let ran = ran.unwrap().unwrap();
+        let said = [ran.stdout, ran.stderr].concat();
+        (ran.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// `/health`, as JSON.
     pub async fn health(&self) -> Value {
         serde_json::from_str(&self.get("/health").await.1).unwrap()

@@ -16,7 +16,7 @@ use super::desk::{Desk, Setup};
 use super::ending::{Lost, count_refusal};
 use super::journal::Journal;
 use super::messages::{
-    Attach, Attached, Cancel, Consult, Drain, Follower, GetLoad, GetPartial, Phase, Progress,
+    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Phase, Progress,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -218,6 +218,14 @@ impl Handler<GetLoad> for Dispatcher {
 
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.desk.load())
+    }
+}
+
+impl Handler<GetLive> for Dispatcher {
+    type Result = Vec<CallId>;
+
+    fn handle(&mut self, _: GetLive, _: &mut Context<Self>) -> Self::Result {
+        self.desk.roster.calls()
     }
 }
 

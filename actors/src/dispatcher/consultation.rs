@@ -2,6 +2,7 @@
 //! task; it ends early when it is cancelled or out of time, and whatever it holds gives itself back when it is dropped.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use super::journal::Journal;
 use super::messages::{Answer, Caller, Phase, Progress, Question};
 use super::permits::{NoPermit, Permit, Requested, Waiting};
 use super::plan::{ASK_WITHIN, Plan};
+use super::refusals::{NOT_SENT, lost, no_permit, restarting};
 use super::replay::{replay, replay_call};
 use super::retry;
 use super::roster::Answering;
@@ -26,13 +28,9 @@ use crate::faults::{self, Point};
 use crate::ids::CallId;
 use crate::mail;
 use crate::meter::{self, Counter};
-use crate::provider::messages::{Completion, UpstreamPhase, UpstreamProgress};
-use crate::provider_supervisor::messages::{BreakerState, TakeTicket, Ticket};
+use crate::provider::messages::Completion;
+use crate::provider_supervisor::messages::{BreakerState, MayGo, TakeTicket, Ticket};
 use crate::storage_writer::messages::Written;
-
-/// The answer of a call that a shutdown met before it was sent.
-const NOT_SENT: &str =
-    "The server is shutting down, and this call was not sent to the model. Ask again in a few seconds.";
 
 /// One call, from its question to its answer.
 pub(super) struct Consultation {
@@ -61,6 +59,13 @@ enum Asked {
     Completed(Box<Completed>),
     /// The journal already had the answer.
     Replayed(Box<Answer>),
+}
+
+/// All that one upstream request needs.
+struct Leave {
+    plan: Plan,
+    permit: Permit,
+    ticket: Ticket,
 }
 
 /// An answer and how it came about.
@@ -117,7 +122,7 @@ impl Consultation {
             Requested::Now(permit) => permit,
             Requested::Later(waiting) => {
                 // A call that would be refused anyway is not made to wait for it.
-                drop(self.take_ticket(&plan, 0).await?);
+                self.may_go(&plan).await?;
                 if self.desk.setup.queue_wait.is_zero() {
                     return Err(no_permit(NoPermit::TimedOut));
                 }
@@ -135,17 +140,19 @@ impl Consultation {
             }
         };
         faults::point(Point::Consultation);
-        self.ask_model(plan, permit, queued).await
+        let ticket = self.take_ticket(&plan, 1).await?;
+        self.ask_model(Leave { plan, permit, ticket }, queued).await
     }
 
-    /// The one retry loop: each request has a ticket and a row of its own before its first byte leaves.
-    async fn ask_model(&mut self, plan: Plan, permit: Permit, queued: Duration) -> Result<Asked, CallError> {
-        let mut ticket = self.take_ticket(&plan, 1).await?;
+    /// The one retry loop: each request has a ticket and a row of its own before its first byte leaves, and what waits to be sent
+    /// again holds no permit.
+    async fn ask_model(&mut self, mut leave: Leave, queued: Duration) -> Result<Asked, CallError> {
+        if self.desk.draining.is_cancelled() {
+            return Err(draining(NOT_SENT));
+        }
         let mut made = 0;
         loop {
-            if self.desk.draining.is_cancelled() {
-                return Err(draining(NOT_SENT));
-            }
+            let Leave { plan, permit, ticket } = leave;
             let written = self.journal.dispatch(&self.request, &plan).await?;
             if let Some(replayed) = self.replayed(written).await {
                 return Ok(replayed);
@@ -160,35 +167,48 @@ impl Consultation {
                 }
                 Err(failure) => failure,
             };
+            drop(permit);
             let time_left = self.deadline.saturating_duration_since(clock::now());
             let wait = retry::wait_before_next(&failure, made, time_left, fastrand::f64());
-            let reason = failure.class;
+            let (model, reason) = (Arc::clone(&plan.model), failure.class);
             let error = self.journal.attempt_failed(failure);
-            let Some(wait) = wait.filter(|_| !self.desk.draining.is_cancelled()) else { return Err(error) };
+            let Some(wait) = wait else { return Err(error) };
             self.phase(Phase::Retrying);
             // Its end is written now, for the wait may be long; the call stays open.
-            tokio::join!(self.journal.close_attempt(), tokio::time::sleep(wait));
-            ticket = match self.next_ticket(&plan, made + 1).await {
-                Some(ticket) => ticket,
+            self.journal.close_attempt().await;
+            leave = match self.leave_again(plan, made + 1, wait).await {
+                Some(leave) => leave,
                 None => return Err(error),
             };
-            meter::add(Counter::Retries, &[plan.model.provider.as_str(), reason.as_str()], 1);
+            meter::add(Counter::Retries, &[model.provider.as_str(), reason.as_str()], 1);
         }
     }
 
-    /// A ticket for one more request; none when the provider shall be left alone instead. A rate gate is waited for.
-    async fn next_ticket(&self, plan: &Plan, attempt: u32) -> Option<Ticket> {
+    /// Waits, and then has everything that one more request needs; none when it must not be made: the server drains, the time is
+    /// up, every place stays taken, or the provider is to be left alone. A rate gate is waited for.
+    async fn leave_again(&self, mut plan: Plan, attempt: u32, mut wait: Duration) -> Option<Leave> {
         loop {
-            let refusal = match self.take_ticket(plan, attempt).await {
-                Ok(ticket) => return Some(ticket),
+            tokio::select! {
+                biased;
+                () = self.desk.draining.cancelled() => return None,
+                () = tokio::time::sleep(wait) => {}
+            }
+            let permit = match self.desk.permits.request(plan.scopes(&self.request.caller)).ok()? {
+                Requested::Now(permit) => permit,
+                Requested::Later(waiting) => self.wait(waiting).await.ok()?,
+            };
+            // Others may have spoken in the conversation meanwhile.
+            plan = plan.renew(&self.desk, &self.request).await.ok()?;
+            let refusal = match self.take_ticket(&plan, attempt).await {
+                Ok(_) if self.desk.draining.is_cancelled() => return None,
+                Ok(ticket) => return Some(Leave { plan, permit, ticket }),
                 Err(refusal) => refusal,
             };
             let told = refusal.retry_after_ms.map(Duration::from_millis)?;
-            let wait = retry::staggered(told, fastrand::f64());
+            wait = retry::staggered(told, fastrand::f64());
             if refusal.kind != ErrorKind::RateLimited || clock::now() + wait >= self.deadline {
                 return None;
             }
-            tokio::time::sleep(wait).await;
         }
     }
 
@@ -198,6 +218,16 @@ impl Consultation {
             biased;
             () = self.desk.draining.cancelled() => Err(draining(NOT_SENT)),
             permit = waiting.permit(self.desk.setup.queue_wait) => permit.map_err(no_permit),
+        }
+    }
+
+    /// Refused as a ticket would be, at once, and nothing is taken.
+    async fn may_go(&self, plan: &Plan) -> Result<(), CallError> {
+        let supervisor = &self.desk.link(&plan.model.provider)?.supervisor;
+        let wanted = MayGo { model: plan.model.id.clone() };
+        match mail::ask(supervisor, wanted, ASK_WITHIN).await.map_err(restarting)? {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(name_alternative(&self.desk, &plan.model, refusal).await),
         }
     }
 
@@ -231,7 +261,7 @@ impl Consultation {
             match attempt.hear().await {
                 Heard::Ended(outcome) => break outcome,
                 Heard::Progress(upstream) => {
-                    let progress = told(upstream, self.request.asked);
+                    let progress = Progress::told(upstream, self.request.asked);
                     self.progress.send_replace(progress);
                     if attempt.streams_since_a_while() {
                         self.journal.streaming();
@@ -263,35 +293,4 @@ impl Consultation {
         let session = caller.session.to_string();
         tell_end(&self.journal, &session, &question.tool, *asked, answer);
     }
-}
-
-fn told(upstream: UpstreamProgress, since: Instant) -> Progress {
-    let phase = match upstream.phase {
-        UpstreamPhase::Waiting => Phase::Dispatched,
-        UpstreamPhase::Thinking => Phase::Thinking,
-        UpstreamPhase::Answering => Phase::Answering,
-    };
-    Progress { phase, since, tokens: upstream.tokens }
-}
-
-/// The provider's actor died with the request in hand, or its task panicked.
-fn lost() -> CallError {
-    let message = "The provider's connection failed on this call, by a defect of the server. Ask again.";
-    CallError::new(ErrorKind::Internal, message)
-}
-
-fn restarting(_: mail::MailError) -> CallError {
-    CallError::new(
-        ErrorKind::Internal,
-        "The provider's connection is being restarted. Ask again in a moment.",
-    )
-    .retry_after(ASK_WITHIN)
-}
-
-fn no_permit(why: NoPermit) -> CallError {
-    let message = match why {
-        NoPermit::Full => "Too many calls are waiting already. Ask again later.",
-        NoPermit::TimedOut => "Every place was taken for as long as a call may wait. Ask again later.",
-    };
-    CallError::new(ErrorKind::OverCapacity, message).retry_after(ASK_WITHIN)
 }

@@ -78,7 +78,13 @@ impl Desk {
     /// What runs and waits now.
     pub(super) fn load(&self) -> Load {
         let (in_flight, waiting) = self.permits.load();
-        Load { in_flight, waiting, draining: self.draining.is_cancelled(), permits: self.permits.gauges() }
+        Load {
+            in_flight,
+            waiting,
+            live: self.roster.len(),
+            draining: self.draining.is_cancelled(),
+            permits: self.permits.gauges(),
+        }
     }
 
     pub(super) fn link(&self, provider: &ProviderName) -> Result<&ProviderLink, CallError> {

@@ -1,14 +1,17 @@
 //! The end of a call: what it ended with is logged and counted once, be it that its task panicked.
 
+use std::time::Duration;
+
 use super::journal::Journal;
 use super::messages::Answer;
 use super::steps::Standing;
 use crate::clock::{self, Instant};
 use crate::error::{CallError, ErrorKind};
+use crate::events::{self, Direction, Facts, Kind, Lot, Weight};
 use crate::ids::ToolName;
 use crate::meter::{self, Counter, Distribution};
 use crate::models::Model;
-use crate::storage::rows::{AttemptState, EndedAttempt};
+use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt};
 
 /// The outcome of a call, or of a request, whose row stands without its end.
 pub(super) const UNWRITTEN: &str = "unwritten";
@@ -130,4 +133,19 @@ pub(super) fn count_attempt(model: &Model, ended: &EndedAttempt, written: bool) 
 )]
 fn billionths(usd: f64) -> u64 {
     (usd * 1e9).round() as u64
+}
+
+/// Tells the connection monitor how an upstream request ended.
+pub(super) fn tell_attempt_end(attempt: &NewAttempt, outcome: &'static str) {
+    let kind = Kind::Provider(attempt.provider.clone());
+    let lot = Lot { kind, direction: Direction::Out, outcome: outcome.into(), weight: Weight::Lasting };
+    events::note(lot, || {
+        let lasted_ms = clock::utc_now().0.saturating_sub(attempt.dispatched_at.0);
+        Facts {
+            peer: attempt.host.as_str().into(),
+            took: Duration::from_millis(u64::try_from(lasted_ms).unwrap_or(0)),
+            call: Some(attempt.call),
+            ..Facts::default()
+        }
+    });
 }

@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 
 use super::consultation::{Completed, Request};
 use super::desk::Desk;
-use super::ending::count_attempt;
+use super::ending::{count_attempt, tell_attempt_end};
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
-use super::steps::Steps;
+use super::steps::{Sent, Steps, state_after};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
@@ -26,7 +26,7 @@ use crate::storage_writer::messages::{Record, Write, WriteError, Written};
 use crate::storage_writer::write;
 
 /// How long an answer that is paid for waits for a database that is away, where not even the spool takes it.
-const ANSWER_WAITS: Duration = Duration::from_secs(60);
+const ANSWER_WAITS: Duration = Duration::from_secs(600);
 /// How long a failure waits for it: long enough for a writer that is being restarted.
 const FAILURE_WAITS: Duration = Duration::from_secs(2);
 /// How often the database is tried meanwhile.
@@ -103,13 +103,14 @@ impl Journal {
     /// Notes how the last request failed, and says it to the caller.
     pub(super) fn attempt_failed(&self, failure: UpstreamFailure) -> CallError {
         let error = self.steps.borrow().to_call_error(&failure);
+        self.tell_attempt(failure.class.as_str());
         self.steps.borrow_mut().failed(self.call, failure, AttemptState::Failed);
         error
     }
 
     /// Notes what the request had that was ended because its call had to, and adds what was spent to the call's end.
     pub(super) fn attempt_stopped(&self, had: UpstreamFailure, end: CallError) -> CallError {
-        let state = match state_after(end.kind, true) {
+        let state = match state_after(end.kind, Sent::Open) {
             CallState::Unknown => AttemptState::Unknown,
             CallState::Accepted
             | CallState::Dispatched
@@ -118,6 +119,7 @@ impl Journal {
             | CallState::Cancelled
             | CallState::Interrupted => AttemptState::Cancelled,
         };
+        self.tell_attempt(state.as_str());
         let mut steps = self.steps.borrow_mut();
         let spent = steps.spent(&had);
         steps.failed(self.call, had, state);
@@ -126,11 +128,16 @@ impl Journal {
 
     /// Makes the end of a failed request durable while its call goes on.
     pub(super) async fn close_attempt(&self) {
-        let Some(ended) = self.steps.borrow_mut().close_attempt() else { return };
-        // The call may be cancelled while this is written; the write goes on and is counted all the same.
-        self.count_attempt(&ended, true);
-        if let Err(error) = self.persist(Record::AttemptEnded(ended), FAILURE_WAITS).await {
-            log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
+        let Some(ended) = self.steps.borrow().ended_attempt() else { return };
+        match self.persist(Record::AttemptEnded(ended.clone()), FAILURE_WAITS).await {
+            Ok(_) => {
+                self.count_attempt(&ended, true);
+                self.steps.borrow_mut().attempt_closed();
+            }
+            // The next request cannot be written down either, and the end of the call takes this one along.
+            Err(error) => {
+                log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
+            }
         }
     }
 
@@ -138,6 +145,7 @@ impl Journal {
     pub(super) async fn commit_answer(&self, request: &Request, completed: Completed) -> Answer {
         let usage = completed.completion.usage;
         let cost = cost_usd(&completed.plan.model, usage.as_ref());
+        self.tell_attempt("completed");
         let attempts = self.steps.borrow().made();
         let receipt = receipt(request, &completed, attempts, cost);
         let text: Arc<str> = completed.completion.text.as_str().into();
@@ -200,6 +208,10 @@ impl Journal {
             | CallState::Failed
             | CallState::Interrupted => AttemptState::Failed,
         };
+        // A request whose end nobody noted, because its task or its provider died with it.
+        if self.steps.borrow().ended_attempt().is_none() {
+            self.tell_attempt(stopped.as_str());
+        }
         let mut steps = self.steps.borrow_mut();
         let attempt = steps.end_attempt(self.call, stopped);
         let record = Record::CallEnded(Box::new(EndedCall {
@@ -211,7 +223,7 @@ impl Journal {
             attempt: attempt.clone(),
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
-            frees_key: !sent,
+            frees_key: sent == Sent::Never,
             may_be_missing: steps.is_uncertain(),
             ended_at: clock::utc_now(),
         }));
@@ -251,24 +263,17 @@ impl Journal {
         }
     }
 
+    fn tell_attempt(&self, outcome: &'static str) {
+        if let Some(attempt) = self.steps.borrow().attempt() {
+            tell_attempt_end(attempt, outcome);
+        }
+    }
+
     /// Counts an upstream request as its row says it ended.
     fn count_attempt(&self, ended: &EndedAttempt, written: bool) {
         if let Some(model) = self.steps.borrow().model() {
             count_attempt(model, ended, written);
         }
-    }
-}
-
-/// A shutdown leaves open whether a call that was sent has been answered, and billed.
-fn state_after(kind: ErrorKind, sent: bool) -> CallState {
-    if kind == ErrorKind::Cancelled {
-        CallState::Cancelled
-    } else if kind != ErrorKind::Draining {
-        CallState::Failed
-    } else if sent {
-        CallState::Unknown
-    } else {
-        CallState::Interrupted
     }
 }
 

@@ -10,6 +10,7 @@ use super::request_hash::request_hash;
 use crate::clock::Instant;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal, SessionId, ToolName};
+use crate::provider::messages::{UpstreamPhase, UpstreamProgress};
 use crate::receipt::Receipt;
 
 /// Starts a consultation, or attaches to the running one that has the same idempotency key.
@@ -85,6 +86,8 @@ pub struct Attached {
     /// Whether it was asked for as a call of its own: its cancel is then the call's, unless others follow it. False for those who
     /// only look on.
     pub started: bool,
+    /// Whether it ran already when it was asked for.
+    pub joined: bool,
     /// How far it is.
     pub progress: watch::Receiver<Progress>,
     /// Its one answer, once there is one.
@@ -129,6 +132,18 @@ pub struct Progress {
     pub since: Instant,
     /// Tokens received so far.
     pub tokens: u32,
+}
+
+impl Progress {
+    /// How far a call is that was asked `since`, by what its upstream request says.
+    pub(super) fn told(upstream: UpstreamProgress, since: Instant) -> Self {
+        let phase = match upstream.phase {
+            UpstreamPhase::Waiting => Phase::Dispatched,
+            UpstreamPhase::Thinking => Phase::Thinking,
+            UpstreamPhase::Answering => Phase::Answering,
+        };
+        Self { phase, since, tokens: upstream.tokens }
+    }
 }
 
 /// What a call is doing.
@@ -205,6 +220,11 @@ pub struct Drain {
     pub within: Duration,
 }
 
+/// Asks which calls live here, so that their leases are kept.
+#[derive(Message)]
+#[rtype(result = "Vec<CallId>")]
+pub struct GetLive;
+
 /// Asks what is going on.
 #[derive(Message)]
 #[rtype(result = "Load")]
@@ -217,6 +237,8 @@ pub struct Load {
     pub in_flight: usize,
     /// Calls that wait for permits.
     pub waiting: usize,
+    /// Calls that have a task: all that are not answered yet.
+    pub live: usize,
     /// Whether new calls are refused because the server is shutting down.
     pub draining: bool,
     /// Every limit: scope, taken, whole.

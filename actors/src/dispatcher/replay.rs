@@ -72,7 +72,7 @@ pub(crate) fn stored_answer(call: StoredCall) -> Answer {
         }
         CallState::Unknown => {
             let message = "The call was sent, and the server stopped before it knew the answer. It may have been billed. \
-                           It is sent again only if you say so: ask again with `_meta[\"exai/retryUnknown\"]: true`, or with a new idempotency key.";
+                           Under its idempotency key it is sent again only with `_meta[\"exai/retryUnknown\"]: true`; a question without a key is a new call.";
             Err(CallError::new(ErrorKind::Conflict, message).of_call(id))
         }
     }

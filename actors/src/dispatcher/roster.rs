@@ -39,6 +39,7 @@ impl Live {
         Attached {
             call: self.call,
             started,
+            joined: true,
             progress: self.progress.clone(),
             answer: self.answer.clone(),
             follower: Arc::clone(&self.follower),
@@ -63,8 +64,23 @@ struct Entries {
     keys: HashMap<(Principal, IdempotencyKey), Rc<Live>>,
     requests: HashMap<(Principal, String), Vec<Rc<Live>>>,
     /// Calls that have ended and whose answers have not reached all of their followers, and some that have since.
-    arriving: Vec<Rc<Live>>,
+    arriving: Vec<Arriving>,
     prompt_bytes: usize,
+}
+
+/// A call that has ended, without its answer: who waits for that has it.
+#[derive(Debug)]
+struct Arriving {
+    call: CallId,
+    principal: Principal,
+    request_hash: String,
+    follower: Follower,
+}
+
+impl Arriving {
+    fn is_followed(&self) -> bool {
+        Arc::strong_count(&self.follower) > 1
+    }
 }
 
 /// Takes the consultation off the roster when its task ends, however it ends.
@@ -105,9 +121,9 @@ impl Roster {
         let entries = self.entries.borrow();
         let running =
             entries.requests.get(&(principal.clone(), request_hash.to_owned())).into_iter().flatten();
-        let same = |live: &&Rc<Live>| live.request_hash == request_hash && live.principal == *principal;
-        let arriving = entries.arriving.iter().filter(same).filter(|live| live.is_followed());
-        running.chain(arriving).map(|live| live.call).collect()
+        let same = |ended: &&Arriving| ended.request_hash == request_hash && ended.principal == *principal;
+        let arriving = entries.arriving.iter().filter(same).filter(|ended| ended.is_followed());
+        running.map(|live| live.call).chain(arriving.map(|ended| ended.call)).collect()
     }
 
     /// The call, if it is this principal's: another's looks like none.
@@ -120,6 +136,10 @@ impl Roster {
         self.entries.borrow().prompt_bytes
     }
 
+    pub(super) fn calls(&self) -> Vec<CallId> {
+        self.entries.borrow().calls.keys().copied().collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.borrow().calls.len()
     }
@@ -127,7 +147,7 @@ impl Roster {
 
 impl Entry {
     pub(super) fn attached(&self) -> Attached {
-        self.live.attached(true)
+        Attached { joined: false, ..self.live.attached(true) }
     }
 }
 
@@ -147,12 +167,19 @@ impl Drop for Entry {
             }
         }
         if entries.arriving.len() == entries.arriving.capacity() {
-            entries.arriving.retain(|live| live.is_followed());
+            entries.arriving.retain(Arriving::is_followed);
             let room = entries.arriving.len().max(ARRIVING_MIN);
             entries.arriving.reserve(room);
         }
+        // Its own hold goes with the entry, right after this.
         if self.live.is_followed() {
-            entries.arriving.push(Rc::clone(&self.live));
+            let Live { call, principal, request_hash, follower, .. } = &*self.live;
+            entries.arriving.push(Arriving {
+                call: *call,
+                principal: principal.clone(),
+                request_hash: request_hash.clone(),
+                follower: Arc::clone(follower),
+            });
         }
     }
 }

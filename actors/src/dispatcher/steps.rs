@@ -10,7 +10,18 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::models::{Model, Usage};
 use crate::provider::messages::UpstreamFailure;
-use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt};
+use crate::storage::rows::{AttemptState, CallState, EndedAttempt, NewAttempt};
+
+/// How far the requests of a call have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Nothing was sent.
+    Never,
+    /// One was sent, and its end is not written.
+    Open,
+    /// All that were sent have ended.
+    Ended,
+}
 
 /// The journal's view of one call.
 #[derive(Default)]
@@ -103,8 +114,12 @@ impl Steps {
     }
 
     /// Whether anything may have been sent. A request whose row is not known to stand was not.
-    pub(super) fn sent(&self) -> bool {
-        self.made > 0
+    pub(super) fn sent(&self) -> Sent {
+        match (self.made, &self.attempt) {
+            (0, _) => Sent::Never,
+            (_, Some(_)) if !self.uncertain => Sent::Open,
+            (_, _) => Sent::Ended,
+        }
     }
 
     /// Whether a row that is closed now may not be there at all.
@@ -118,6 +133,11 @@ impl Steps {
 
     pub(super) fn next_attempt(&self) -> i32 {
         i32::try_from(self.made).unwrap_or(i32::MAX).saturating_add(1)
+    }
+
+    /// The request whose row stands, or may stand, open.
+    pub(super) fn attempt(&self) -> Option<&NewAttempt> {
+        self.attempt.as_ref()
     }
 
     pub(super) fn model(&self) -> Option<&Arc<Model>> {
@@ -142,10 +162,15 @@ impl Steps {
         self.partial = failure.partial.map(|partial| partial.0.into());
     }
 
-    /// The end of a request whose call goes on.
-    pub(super) fn close_attempt(&mut self) -> Option<EndedAttempt> {
+    /// The end of a request whose call goes on; it stays with the call until it is durable.
+    pub(super) fn ended_attempt(&self) -> Option<EndedAttempt> {
+        self.ended.clone()
+    }
+
+    /// The end of the last request stands.
+    pub(super) fn attempt_closed(&mut self) {
         self.attempt = None;
-        self.ended.take()
+        self.ended = None;
     }
 
     /// The end of the last request, with that of its call: as it was noted, or else as `stopped`.
@@ -174,5 +199,20 @@ impl Steps {
 
     fn cost(&self, usage: Option<Usage>) -> Option<f64> {
         self.model.as_ref().and_then(|model| cost_usd(model, usage.as_ref()))
+    }
+}
+
+/// A shutdown leaves open whether a request that was on its way has been answered, and billed.
+pub(super) fn state_after(kind: ErrorKind, sent: Sent) -> CallState {
+    if kind == ErrorKind::Cancelled {
+        return CallState::Cancelled;
+    }
+    if kind != ErrorKind::Draining {
+        return CallState::Failed;
+    }
+    match sent {
+        Sent::Never => CallState::Interrupted,
+        Sent::Open => CallState::Unknown,
+        Sent::Ended => CallState::Failed,
     }
 }

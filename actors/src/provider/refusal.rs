@@ -1,11 +1,16 @@
 //! What a caller hears of an upstream failure: our own sentence for each class, which says what to do. Never the upstream's
 //! prose, which could quote the prompt.
 
+use std::time::Duration;
+
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{ModelId, ProviderName};
 
 use super::dialect::BadArgument;
 use super::messages::{FailureClass, UpstreamFailure};
+
+/// What a caller is told to wait whose upstream is busy and does not say for how long.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl FailureClass {
     /// The class as it stands in logs, metric labels and error details.
@@ -66,9 +71,10 @@ impl UpstreamFailure {
         if let Some(code) = &self.code {
             error = error.with("code", code.as_str());
         }
-        match self.retry_after {
-            Some(wait) => error.retry_after(wait),
-            None => error,
+        match (self.retry_after, self.class) {
+            (Some(wait), _) => error.retry_after(wait),
+            (None, FailureClass::Busy) => error.retry_after(BUSY_RETRY_AFTER),
+            (None, _) => error,
         }
     }
 
@@ -152,8 +158,6 @@ impl UpstreamFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::provider::messages::Partial;
 

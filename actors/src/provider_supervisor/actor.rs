@@ -6,8 +6,10 @@ use std::time::Duration;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Supervised};
 use tokio_util::task::TaskTracker;
 
-use super::circuit::{Circuit, Moved};
-use super::messages::{FirstFree, GetStanding, Operate, TakeTicket, Ticket};
+use super::circuit::Circuit;
+use super::config::ProviderConfig;
+use super::messages::{FirstFree, GetStanding, MayGo, Operate, TakeTicket, Ticket};
+use super::moves;
 use super::ticket::{Answering, Returned};
 use crate::clock::{self, Moment};
 use crate::error::CallError;
@@ -16,10 +18,9 @@ use crate::health::HealthBoard;
 use crate::ids::{ModelId, ProviderName};
 use crate::mail;
 use crate::metrics::Metrics;
-use crate::metrics::messages::{BreakerMoved, BreakerPosition};
-use crate::provider::dialect::Dialect;
-use crate::provider::endpoint::{Endpoint, EndpointError, Key};
-use crate::provider::{self, Provider, ProviderStart, Timeouts};
+use crate::metrics::messages::BreakerMoved;
+use crate::provider::endpoint::{Endpoint, EndpointError};
+use crate::provider::{self, Provider, ProviderStart};
 use crate::supervised::{self, Death, Intensity, Start};
 
 /// How many messages may wait: three for each upstream call, and far more than the calls that can run, for a ticket that does not
@@ -29,31 +30,6 @@ const MAILBOX: usize = 16 * 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// What a probe may take to be sent and to begin its answer beyond the provider's own time for the first byte.
 const PROBE_MARGIN: Duration = Duration::from_secs(30);
-
-/// What the configuration says of one provider.
-#[derive(Debug, Clone)]
-pub struct ProviderConfig {
-    /// Its name.
-    pub name: ProviderName,
-    /// What it speaks.
-    pub dialect: Dialect,
-    /// `https` only, except for loopback.
-    pub base_url: String,
-    /// Its key.
-    pub key: Key,
-    /// Model ids beyond those that the catalogue knows of it; for [`crate::models::Catalogue`].
-    pub models: Vec<String>,
-    /// How long it may be silent.
-    pub timeouts: Timeouts,
-}
-
-impl ProviderConfig {
-    /// A provider with its dialect's own timeouts and no models beyond the catalogue's.
-    pub fn new(name: ProviderName, dialect: Dialect, base_url: impl Into<String>, key: Key) -> Self {
-        let timeouts = Timeouts::of(dialect);
-        Self { name, dialect, base_url: base_url.into(), key, models: Vec::new(), timeouts }
-    }
-}
 
 /// What a supervisor is given beside its configuration.
 #[derive(Clone)]
@@ -156,7 +132,7 @@ impl ProviderSupervisor {
             return;
         }
         for moved in news {
-            log_move(self.name(), &moved);
+            moves::tell(self.name(), &moved);
             let fact = BreakerMoved { provider: self.name().clone(), model: moved.model, to: moved.to };
             if let Err(error) = mail::tell(&self.metrics, fact) {
                 log::warn!(error:% = error; "a breaker's move was not counted");
@@ -176,23 +152,6 @@ impl ProviderSupervisor {
     fn start_anew(&mut self, myself: &Addr<Self>) {
         self.provider = connect(&self.arbiter, &self.born, myself, &self.on_provider_death);
         self.circuit.connection().started_anew(clock::now());
-    }
-}
-
-fn log_move(provider: &ProviderName, moved: &Moved) {
-    let Moved { model, to, why, wait } = moved;
-    let model = model.as_ref().map_or("", ModelId::as_str);
-    let (why, seconds) = (why.unwrap_or_default(), wait.unwrap_or_default().as_secs_f64());
-    match to {
-        BreakerPosition::Open | BreakerPosition::ForcedOpen | BreakerPosition::Parked => {
-            log::warn!(provider:% = provider, model = model, to = to.as_str(), why = why, for_s = seconds; "breaker opened");
-        }
-        BreakerPosition::HalfOpen => {
-            log::info!(provider:% = provider, model = model, why = why; "breaker lets one call at a time through");
-        }
-        BreakerPosition::Closed | BreakerPosition::Disabled => {
-            log::info!(provider:% = provider, model = model, to = to.as_str(); "breaker closed");
-        }
     }
 }
 
@@ -232,6 +191,16 @@ impl Handler<TakeTicket> for ProviderSupervisor {
             }
             Err(refusal) => Err(refusal.to_error(self.name(), &ask.model, at)),
         }
+    }
+}
+
+impl Handler<MayGo> for ProviderSupervisor {
+    type Result = Result<(), CallError>;
+
+    fn handle(&mut self, ask: MayGo, _: &mut Context<Self>) -> Self::Result {
+        let at = Moment::read();
+        let may_go = self.circuit.may_go(&ask.model, at.now);
+        may_go.map_err(|refusal| refusal.to_error(self.name(), &ask.model, at))
     }
 }
 

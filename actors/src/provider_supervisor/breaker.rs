@@ -1,12 +1,14 @@
 //! A circuit breaker: whether calls may go, told by how the last ones ended. Pure: outcomes, time and chance come in; leave or a
 //! refusal comes out. It knows neither models nor providers, and it never grants what it has not counted as granted.
 
+mod terms;
 mod window;
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::metrics::messages::BreakerPosition;
+pub(super) use terms::{Leave, Pass, Seen, Tally};
 use window::Window;
 
 /// The fewest calls in the window whose failures are a rate.
@@ -28,53 +30,6 @@ const PROBE_ANSWERING: Duration = Duration::from_secs(10);
 /// What a caller is told to wait while a probe is under way: most are settled within seconds.
 const PROBE_LOOK: Duration = Duration::from_secs(1);
 
-/// Leave for one call. Its outcome counts only while the breaker is in the life that granted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pass(u64);
-
-/// What a call's end means to a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tally {
-    /// It works.
-    Success,
-    /// It does not.
-    Failure {
-        /// In one word.
-        why: &'static str,
-        /// How long the upstream asks us to wait.
-        stated: Option<Duration>,
-    },
-    /// It says nothing; its place is free again.
-    Nothing,
-}
-
-/// Whether a call may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
-    /// It may.
-    Granted,
-    /// Not before `until`, at the latest, where that is known; to be asked again after `wait`, where waiting helps.
-    Refused { until: Option<Instant>, wait: Option<Duration> },
-}
-
-impl Leave {
-    fn refused(until: Instant, wait: Duration) -> Self {
-        Self::Refused { until: Some(until), wait: Some(wait) }
-    }
-}
-
-/// What can be seen of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) position: BreakerPosition,
-    pub(super) since: Instant,
-    pub(super) until: Option<Instant>,
-    /// Why it last opened, until it closes.
-    pub(super) why: Option<&'static str>,
-    /// In the window.
-    pub(super) failures: u32,
-}
-
 /// One breaker.
 #[derive(Debug, Clone)]
 pub(super) struct Breaker {
@@ -89,6 +44,8 @@ pub(super) struct Breaker {
     stated_until: Option<Instant>,
     why: Option<&'static str>,
     probe_within: Duration,
+    /// The probe that closed it by answering for long, while it is not settled: should it fail after all, nothing was proved.
+    trusted: Option<Pass>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +77,7 @@ impl Breaker {
             stated_until: None,
             why: None,
             probe_within,
+            trusted: None,
         }
     }
 
@@ -131,7 +89,9 @@ impl Breaker {
             }
             State::HalfOpen { successes, probe: Some(probe) } => match probe.answering {
                 Some(since) if now.duration_since(since) >= PROBE_ANSWERING => {
-                    self.start_afresh(State::Closed, now)
+                    let probe = Pass(self.generation);
+                    self.start_afresh(State::Closed, now);
+                    self.trusted = Some(probe);
                 }
                 None if now.duration_since(probe.taken) >= self.probe_within => {
                     self.generation += 1;
@@ -152,8 +112,9 @@ impl Breaker {
             State::Open { until } => Leave::refused(until, until.duration_since(now)),
             State::HalfOpen { probe: Some(probe), .. } => {
                 let given_up = probe.taken + self.probe_within;
-                let until = probe.answering.map_or(given_up, |since| since + PROBE_ANSWERING);
-                Leave::refused(until, until.duration_since(now).min(PROBE_LOOK))
+                let until =
+                    probe.answering.map_or(given_up, |since| since + PROBE_ANSWERING).min(now + PROBE_LOOK);
+                Leave::refused(until, until.duration_since(now))
             }
             State::ForcedOpen => Leave::Refused { until: None, wait: None },
         }
@@ -182,6 +143,10 @@ impl Breaker {
     /// Takes a pass back with what became of its call. `chance` in `0.0..1.0` is the jitter of an open time.
     pub(super) fn settle(&mut self, pass: Pass, tally: Tally, chance: f64, now: Instant) {
         self.advance(now);
+        if self.trusted == Some(pass) {
+            self.settle_trusted(tally, chance, now);
+            return;
+        }
         if pass != Pass(self.generation) {
             return;
         }
@@ -191,7 +156,7 @@ impl Breaker {
                 if let Tally::Failure { why, .. } = tally
                     && self.has_failed_enough(now)
                 {
-                    if now.duration_since(self.since) >= RECOVERED_AFTER {
+                    if self.trusted.is_none() && now.duration_since(self.since) >= RECOVERED_AFTER {
                         self.open_next = OPEN_FIRST;
                     }
                     self.open(why, chance, now);
@@ -251,6 +216,15 @@ impl Breaker {
         Seen { position: self.position(), since: self.since, until, why: self.why, failures }
     }
 
+    /// The probe that was trusted has ended. Where it failed, the breaker opens for longer than before, as if it had not closed.
+    fn settle_trusted(&mut self, tally: Tally, chance: f64, now: Instant) {
+        self.trusted = None;
+        if let (Tally::Failure { why, .. }, State::Closed) = (tally, self.state) {
+            self.count(tally, now);
+            self.open(why, chance, now);
+        }
+    }
+
     fn count(&mut self, tally: Tally, now: Instant) {
         match tally {
             Tally::Success => {
@@ -277,6 +251,7 @@ impl Breaker {
         self.open_next = (self.open_next * 2).min(OPEN_MAX);
         let until = (now + jittered).max(self.stated_until.unwrap_or(now));
         self.why = Some(why);
+        self.trusted = None;
         self.enter(State::Open { until }, now);
     }
 
@@ -285,6 +260,7 @@ impl Breaker {
         self.failures_in_a_row = 0;
         self.stated_until = None;
         self.why = None;
+        self.trusted = None;
         self.enter(state, now);
     }
 

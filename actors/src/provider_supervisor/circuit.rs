@@ -132,6 +132,11 @@ impl Circuit {
         Ok(Granted { passes, state, start_anew })
     }
 
+    /// Whether a call would be granted leave. It takes nothing.
+    pub(super) fn may_go(&mut self, model: &ModelId, now: Instant) -> Result<(), Refusal> {
+        self.check(model, now).map(drop)
+    }
+
     /// Whether a call would be granted leave, and would not be a probe.
     pub(super) fn is_free(&mut self, model: &ModelId, now: Instant) -> bool {
         self.check(model, now).is_ok() && !self.is_half_open(model)
@@ -152,9 +157,12 @@ impl Circuit {
         let failure = Tally::Failure { why, stated };
         let (own, model) = match verdict {
             Verdict::Works => (Tally::Success, Tally::Success),
+            // A provider that answers can be reached, whatever it answers.
+            Verdict::ModelFails if Verdict::was_reached(settled) => (Tally::Success, failure),
             Verdict::ModelFails => (Tally::Nothing, failure),
             Verdict::ProviderFails => (failure, failure),
-            Verdict::Busy | Verdict::Park(_) | Verdict::Nothing => (Tally::Nothing, Tally::Nothing),
+            Verdict::Busy | Verdict::Park(_) => (Tally::Success, Tally::Nothing),
+            Verdict::Nothing => (Tally::Nothing, Tally::Nothing),
         };
         self.own.settle(passes.own, own, chance, now);
         if let Verdict::Park(reason) = verdict {

@@ -24,6 +24,14 @@ pub struct TakeTicket {
     pub attempt: u32,
 }
 
+/// Asks whether a call could go now, without taking anything: refused exactly as [`TakeTicket`] would be for a first request.
+#[derive(Message)]
+#[rtype(result = "Result<(), CallError>")]
+pub struct MayGo {
+    /// The model that would be asked.
+    pub model: ModelId,
+}
+
 /// What became of an upstream call, as far as its provider's standing is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {

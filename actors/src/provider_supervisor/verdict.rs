@@ -42,6 +42,21 @@ impl Verdict {
         }
     }
 
+    /// Whether the provider said something: then its host can be reached.
+    pub(super) fn was_reached(settled: Option<Settled>) -> bool {
+        match settled {
+            Some(Settled::Answered) => true,
+            Some(Settled::Failed { class, retry_after: _ }) => matches!(
+                class,
+                FailureClass::Server
+                    | FailureClass::Busy
+                    | FailureClass::BrokenStream
+                    | FailureClass::Garbage
+            ),
+            Some(Settled::Lost) | None => false,
+        }
+    }
+
     fn of_class(class: FailureClass) -> Self {
         match class {
             FailureClass::Connect => Self::ProviderFails,

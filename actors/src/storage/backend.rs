@@ -50,9 +50,11 @@ pub(crate) mod sqlite {
     use crate::storage_writer::messages::{Record, Written};
 
     type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
+    type Db = diesel::sqlite::Sqlite;
 
     pub(crate) mod batch;
     pub(crate) mod books;
+    mod events;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
@@ -91,9 +93,11 @@ pub(crate) mod postgres {
 
     /// A shared reference, so that statements can be sent without waiting for the answers to those before them.
     type Conn<'a> = &'a AsyncPgConnection;
+    type Db = diesel::pg::Pg;
 
     pub(crate) mod batch;
     pub(crate) mod books;
+    mod events;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;

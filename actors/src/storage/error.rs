@@ -80,7 +80,7 @@ pub(crate) enum Blame {
 }
 
 /// What SQLite and Postgres say when they take no writes. Postgres may speak another language; then the probe decides.
-const DATABASE_IS_ILL: [&str; 20] = [
+const DATABASE_IS_ILL: [&str; 23] = [
     "database is locked",
     "database table is locked",
     "database or disk is full",
@@ -101,6 +101,9 @@ const DATABASE_IS_ILL: [&str; 20] = [
     "canceling statement due to",
     "out of shared memory",
     "sorry, too many clients",
+    "deadlock detected",
+    "could not serialize access",
+    "lock timeout",
 ];
 
 impl Refusal {

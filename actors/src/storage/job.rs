@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_about_everything_goes_alone() {
         let delivered = || Record::CallDelivered { call: CallId::mint(), at: UtcMillis(0) };
-        let renewed = || Record::LeasesRenewed { replica: "r".to_owned(), until: UtcMillis(0) };
+        let renewed = || Record::LeasesRenewed { calls: Vec::new(), until: UtcMillis(0) };
         let records = [renewed(), delivered(), delivered(), renewed(), renewed(), delivered()];
         let sizes = waves(&records).iter().map(|wave| wave.len()).collect::<Vec<_>>();
         assert_eq!(sizes, [1, 2, 1, 1, 1]);

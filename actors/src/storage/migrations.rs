@@ -23,6 +23,7 @@ struct Migration {
 const SQLITE: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial/up.sql") },
     Migration { name: "0002_recovery", sql: include_str!("../../../migrations/sqlite/0002_recovery/up.sql") },
+    Migration { name: "0003_events", sql: include_str!("../../../migrations/sqlite/0003_events/up.sql") },
 ];
 const POSTGRES: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../migrations/postgres/0001_initial/up.sql") },
@@ -30,6 +31,7 @@ const POSTGRES: &[Migration] = &[
         name: "0002_recovery",
         sql: include_str!("../../../migrations/postgres/0002_recovery/up.sql"),
     },
+    Migration { name: "0003_events", sql: include_str!("../../../migrations/postgres/0003_events/up.sql") },
 ];
 
 /// Locks the whole file against other processes until the commit.

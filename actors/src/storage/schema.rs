@@ -177,6 +177,8 @@ diesel::table! {
         bytes -> BigInt,
         ms -> BigInt,
         outcome -> Text,
+        call_id -> Nullable<Text>,
+        sampled -> BigInt,
     }
 }
 

@@ -4,7 +4,7 @@
 mod frames;
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use crate::ids::CallId;
 use crate::storage_writer::messages::Record;
 use frames::{Chain, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES};
 
+/// How much behind the last outcome is looked at when a spool is opened, in bytes.
+const LOOKED_AT_BYTES: u64 = 1 << 20;
 /// How much is wiped at once, in bytes.
 const WIPE_BYTES: usize = 1 << 20;
 
@@ -75,6 +77,9 @@ pub(crate) struct Oldest {
 /// A record as it stands in a spool; none of a record that no spool takes.
 pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
     let outcome = match record {
+        // A refused call, which in all likelihood has no row: there may be many, and the room is for calls that were accepted. Where
+        // its row stands after all, its lease runs out and it is closed then.
+        Record::CallEnded(ended) if ended.may_be_missing => return None,
         Record::CallEnded(ended) => Outcome::CallEnded(ended.clone()),
         Record::AttemptEnded(ended) => Outcome::AttemptEnded(ended.clone()),
         Record::CallDelivered { call, at } => Outcome::CallDelivered { call: *call, at: *at },
@@ -84,6 +89,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::SessionOpened(_)
         | Record::SessionEnded(_)
         | Record::MetricsFlushed(_)
+        | Record::Events(_)
         | Record::LeasesRenewed { .. }
         | Record::Recovered { .. }
         | Record::Expired(_) => return None,
@@ -133,7 +139,24 @@ impl Spool {
             spool.tail = behind;
             spool.rows += 1;
         }
+        spool.keep_what_cannot_be_read()?;
         Ok(spool)
+    }
+
+    /// Behind the last whole frame there is nothing but zeros, unless the power went in the middle of an append, or the file was
+    /// damaged. Nobody can tell the two apart, so what lies there is kept for people to look at.
+    fn keep_what_cannot_be_read(&self) -> io::Result<()> {
+        let mut behind = Vec::new();
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(self.tail.at))?;
+        file.take(LOOKED_AT_BYTES).read_to_end(&mut behind)?;
+        if behind.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let aside = self.path.with_extension("damaged");
+        log::error!(path:% = aside.display(), outcomes = self.rows;
+            "the spool holds something behind its last whole outcome; a copy is kept aside, and calls whose outcomes it held become unknown");
+        fs::copy(&self.path, &aside).map(drop)
     }
 
     /// Appends as many of these, from the first on, as there is room for, and fsyncs them together; how many.

@@ -13,6 +13,7 @@ use super::link::Link;
 use super::messages::{Record, Write, WriteError, WriterFacts, Written};
 use super::spooling::Spooling;
 use crate::clock;
+use crate::events::{self, Direction, Facts, Kind, Lot, Weight};
 use crate::health::{HealthBoard, Status};
 use crate::meter::{self, Distribution};
 use crate::storage::job::{Done, Down, Job, Rules};
@@ -128,7 +129,9 @@ impl Committer {
         };
         assert_eq!(done.outcomes.len(), rows, "each record has an outcome");
         self.spooling.keep(&records, &mut done.outcomes).await;
-        self.publish(&done, clock::now() - started);
+        let took = clock::now() - started;
+        self.publish(&done, took);
+        self.tell_commit(&done, took);
         // Who hears that the database is away finds the board saying so.
         let well = self.report(done.down.as_ref());
         for (caller, outcome) in callers.into_iter().zip(done.outcomes.iter().cloned()) {
@@ -180,6 +183,20 @@ impl Committer {
         self.publish_spool();
     }
 
+    /// Tells the connection monitor of a commit.
+    fn tell_commit(&self, done: &Done, took: Duration) {
+        let outcome = if done.down.is_some() { "unavailable" } else { "committed" };
+        let (direction, weight) = (Direction::Out, Weight::Frequent);
+        let lot = Lot { kind: Kind::Database, direction, outcome: outcome.into(), weight };
+        events::note(lot, || Facts { peer: self.setup.url.kind().into(), took, ..Facts::default() });
+    }
+
+    /// Tells the connection monitor that the database went, or is there.
+    fn tell_moved(&self, direction: Direction, outcome: &'static str) {
+        let lot = Lot { kind: Kind::Database, direction, outcome: outcome.into(), weight: Weight::Lasting };
+        events::note(lot, || Facts { peer: self.setup.url.kind().into(), ..Facts::default() });
+    }
+
     fn publish_spool(&self) {
         let (rows, bytes, replayed) = (self.spooling.rows(), self.spooling.bytes(), self.spooling.replayed());
         self.setup.facts.send_if_modified(|facts| {
@@ -200,9 +217,14 @@ impl Committer {
         match (before, down) {
             (None | Some(Status::Ok | Status::Degraded), Some(down)) => {
                 log::error!(url:%; "the database is not available: {}", down.words);
+                self.tell_moved(Direction::Close, "down");
             }
-            (Some(Status::Down), None) => log::info!(url:%; "the database is available again"),
-            (Some(Status::Down), Some(_)) | (None | Some(Status::Ok | Status::Degraded), None) => {}
+            (Some(Status::Down), None) => {
+                log::info!(url:%; "the database is available again");
+                self.tell_moved(Direction::Open, "up");
+            }
+            (None, None) => self.tell_moved(Direction::Open, "up"),
+            (Some(Status::Down), Some(_)) | (Some(Status::Ok | Status::Degraded), None) => {}
         }
         detail.push_str(&self.spooling.in_words());
         board.set(COMPONENT, status, detail, clock::utc_now());

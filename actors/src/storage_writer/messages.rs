@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
 use crate::storage::rows::{
-    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewSession, Outdated,
+    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent,
+    NewSession, Outdated,
 };
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
@@ -54,10 +55,12 @@ pub enum Record {
     SessionOpened(NewSession),
     /// A client went.
     SessionEnded(EndedSession),
-    /// A replica still answers for its open calls.
+    /// What happened on connections since the last batch. Not kept in the spool.
+    Events(Vec<NewEvent>),
+    /// A replica still answers for these open calls of its own.
     LeasesRenewed {
-        /// The replica.
-        replica: String,
+        /// The calls that it works on.
+        calls: Vec<CallId>,
         /// Until when.
         until: UtcMillis,
     },
@@ -162,6 +165,8 @@ pub(crate) enum Subject {
 const RECORD_BYTES: usize = 512;
 /// What a window's sum without its labels takes.
 const ROLLUP_BYTES: usize = 160;
+/// The same of one event.
+const EVENT_BYTES: usize = 256;
 
 impl Record {
     /// What kind of record it is, for logs.
@@ -175,6 +180,7 @@ impl Record {
             Self::CallDelivered { .. } => "call_delivered",
             Self::SessionOpened(_) => "session_opened",
             Self::SessionEnded(_) => "session_ended",
+            Self::Events(_) => "events",
             Self::LeasesRenewed { .. } => "leases_renewed",
             Self::Recovered { .. } => "recovered",
             Self::Expired(_) => "expired",
@@ -197,6 +203,8 @@ impl Record {
             }
             Self::SessionOpened(session) => [Some(Subject::Session(session.id)), None],
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
+            // New rows of a table that nothing else touches.
+            Self::Events(_) => [None, None],
             Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
                 [Some(Subject::Everything), None]
             }
@@ -215,6 +223,7 @@ impl Record {
     /// Its size in bytes, roughly: what the limits of the writer count.
     pub fn bytes(&self) -> usize {
         let texts = match self {
+            Self::Events(events) => events.len() * EVENT_BYTES,
             Self::CallEnded(ended) => {
                 let optional = |text: Option<usize>| text.unwrap_or(0);
                 optional(ended.result.as_ref().map(|text| text.len()))

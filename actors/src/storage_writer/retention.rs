@@ -24,6 +24,10 @@ const CONVERSATIONS_KEPT: Duration = Duration::from_secs(30 * DAY.as_secs());
 const METRIC_MINUTES_KEPT: Duration = Duration::from_secs(7 * DAY.as_secs());
 /// How long the metrics of each hour are kept.
 const METRIC_HOURS_KEPT: Duration = Duration::from_secs(90 * DAY.as_secs());
+/// How long events are kept.
+const EVENTS_KEPT: Duration = Duration::from_secs(7 * DAY.as_secs());
+/// Events that are kept at most. Between two rounds fewer than as many again are written (`events::keep`).
+const EVENTS_KEPT_MAX: u32 = 100_000;
 /// Rows of each kind that one step takes.
 const STEP_ROWS: u32 = 1000;
 
@@ -56,6 +60,8 @@ fn outdated(now: UtcMillis, result_ttl: Duration) -> Outdated {
         sessions: before(ROWS_KEPT),
         metric_minutes: before(METRIC_MINUTES_KEPT),
         metric_hours: before(METRIC_HOURS_KEPT),
+        events: before(EVENTS_KEPT),
+        events_kept_max: EVENTS_KEPT_MAX,
         rows_max: STEP_ROWS,
     }
 }
@@ -73,6 +79,7 @@ mod tests {
         assert_eq!(outdated.conversations, UtcMillis(970 * day_ms));
         assert_eq!(outdated.metric_minutes, UtcMillis(993 * day_ms));
         assert_eq!(outdated.metric_hours, UtcMillis(910 * day_ms));
+        assert_eq!((outdated.events, outdated.events_kept_max), (UtcMillis(993 * day_ms), 100_000));
         assert_eq!((outdated.calls, outdated.sessions), (UtcMillis(910 * day_ms), UtcMillis(910 * day_ms)));
     }
 }

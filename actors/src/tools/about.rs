@@ -12,6 +12,7 @@ use super::{Definition, ToolAnswer};
 use crate::clock::{self, Instant};
 use crate::dispatcher::messages::Load;
 use crate::error::CallError;
+use crate::events;
 use crate::health::HealthBoard;
 use crate::ids::ProviderName;
 use crate::metrics::Sums;
@@ -130,6 +131,7 @@ impl About {
         let structured = json!({
             "version": self.version, "uptime_s": self.uptime_s(), "load": load, "counters": sums,
             "components": components, "left_out": self.left_out, "breakers": breakers::facts(standings),
+            "clients": events::clients(),
         });
         ToolAnswer { text, receipt: None, structured: Some(structured) }
     }

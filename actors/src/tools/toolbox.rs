@@ -132,7 +132,12 @@ impl Toolbox {
         let stored = stored.ok_or_else(|| {
             CallError::new(ErrorKind::NotFound, "There is no such call, or its answer is no longer kept.")
         })?;
-        stored_answer(stored).map(|finished| Started::Answered(Box::new(finished.into())))
+        let partial = stored.result.clone();
+        match (stored_answer(stored), partial) {
+            (Ok(finished), _) => Ok(Started::Answered(Box::new(finished.into()))),
+            (Err(error), Some(partial)) => Ok(Started::Broken { error, partial }),
+            (Err(error), None) => Err(error),
+        }
     }
 
     async fn status(&self) -> Result<Started, CallError> {

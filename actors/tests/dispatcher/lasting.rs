@@ -90,3 +90,36 @@ async fn a_shared_call_ends_only_when_the_last_follower_gives_it_up() {
         core.kimi.wait_for(SOON, |journal| journal.iter().all(|entry| entry.ended == Ended::ClientClosed))
     );
 }
+
+#[actix::test]
+async fn a_call_that_nobody_follows_can_be_cancelled() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("stall-after=3"));
+    let mut attached = core.consult(ask("why?"), None).await.expect("taken");
+    attached.progress.wait_for(|progress| progress.phase >= Phase::Dispatched).await.expect("it runs");
+    let call = attached.call;
+    drop(attached);
+    core.cancel(call);
+    assert!(
+        core.kimi.wait_for(SOON, |journal| journal.iter().all(|entry| entry.ended == Ended::ClientClosed))
+    );
+    while core.load().await.live > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(core.stored(call).await.map(|call| call.state), Some(CallState::Cancelled));
+}
+
+#[actix::test]
+async fn an_answer_is_kept_no_longer_than_somebody_waits_for_it() {
+    let core = Core::start().await;
+    core.kimi.set_default(Script::of("pace=0+tokens=3"));
+    let mut answers = Vec::new();
+    for n in 0..100 {
+        let mut attached = core.consult(ask(&format!("why {n}?")), None).await.expect("taken");
+        answers.push(std::sync::Arc::downgrade(&attached.answered().await));
+    }
+    while core.load().await.live > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(answers.iter().all(|answer| answer.strong_count() == 0));
+}

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use exai_actors::clock;
-use exai_actors::dispatcher::messages::Phase;
+use exai_actors::dispatcher::messages::{Phase, Question};
 use exai_actors::error::ErrorKind;
 use exai_actors::storage::rows::CallState;
-use exai_upstream::{Ended, Script};
+use exai_upstream::Script;
 
 use crate::support::{Core, SOON, ask};
 
@@ -93,13 +93,38 @@ async fn a_call_that_waits_to_be_sent_again_can_be_cancelled() {
 }
 
 #[actix::test]
-async fn a_drain_begins_no_further_request() {
+async fn what_waits_to_be_sent_again_holds_no_permit() {
     let core = Core::start().await;
-    core.kimi.push_script(Script::of("refuse=503+retry-after=1"));
-    let mut attached = core.consult(ask("why?"), None).await.expect("taken");
+    let mut waiting = Vec::new();
+    for n in 0..8 {
+        core.kimi.push_script(Script::of("slow-headers=400+refuse=429+retry-after=10"));
+        waiting.push(core.consult(ask(&format!("why {n}?")), None).await.expect("taken"));
+    }
+    for one in &mut waiting {
+        one.progress.wait_for(|progress| progress.phase == Phase::Retrying).await.expect("it waits");
+    }
+    assert_eq!(core.load().await.in_flight, 0);
+    let sibling = Question { model: Some("kimi-k3".to_owned()), ..ask("and a sibling?") };
+    let sibling = core.answer(sibling).await.expect("there is room");
+    assert_eq!(sibling.receipt.queue_ms, 0);
+    for one in waiting {
+        core.cancel(one.call);
+    }
+}
+
+#[actix::test]
+async fn a_drain_that_meets_a_wait_is_quick_and_says_what_is_true() {
+    let core = Core::start().await;
+    core.kimi.push_script(Script::of("refuse=503+retry-after=8"));
+    let mut attached = core.consult(ask("why?"), Some("key")).await.expect("taken");
     attached.progress.wait_for(|progress| progress.phase == Phase::Retrying).await.expect("it waits");
+    let began = clock::now();
     assert_eq!(core.drain(SOON).await, 0);
-    assert!(attached.answered().await.is_err());
+    assert!(clock::now() - began < Duration::from_secs(4));
+    let answer = attached.answered().await;
+    let error = answer.as_ref().as_ref().expect_err("it was refused");
+    assert_eq!((error.kind, &error.detail["status"]), (ErrorKind::UpstreamError, &503.into()));
+    assert_eq!(core.texts("SELECT state AS t FROM calls"), ["failed"]);
+    assert_eq!(core.texts(ATTEMPTS), ["1 failed 503"]);
     assert_eq!(core.kimi.journal().len(), 1);
-    assert!(core.kimi.journal().iter().all(|entry| entry.ended == Ended::Complete));
 }

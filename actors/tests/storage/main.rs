@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
+mod events;
 mod full_disk;
 mod outages;
 mod records;
@@ -12,6 +13,7 @@ mod tls;
 mod world;
 
 use cases::*;
+use events::*;
 use recovery::*;
 use rollups::*;
 
@@ -58,4 +60,5 @@ on_both! {
     a_closed_call_is_not_sent,
     the_end_of_a_call_that_may_not_stand_is_no_defect,
     what_is_outdated_goes_in_steps,
+    events_are_kept_once_and_within_bounds,
 }

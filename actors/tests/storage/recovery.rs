@@ -189,7 +189,7 @@ pub(crate) async fn a_lease_that_ran_out_is_an_abandoned_call(db: Db) {
         at: UtcMillis(9_000),
     };
     assert_eq!(world.write(expired(5_000)).await, Ok(Written::Recovered { interrupted: 0, unknown: 0 }));
-    world.done(Record::LeasesRenewed { replica: "alive".into(), until: UtcMillis(20_000) }).await;
+    world.done(Record::LeasesRenewed { calls: vec![kept], until: UtcMillis(20_000) }).await;
     assert_eq!(world.write(expired(5_001)).await, Ok(Written::Recovered { interrupted: 1, unknown: 1 }));
     assert_eq!(state(&world, kept).await.state, CallState::Dispatched);
     assert_eq!(state(&world, waiting).await.state, CallState::Interrupted);
@@ -248,6 +248,8 @@ pub(crate) async fn what_is_outdated_goes_in_steps(db: Db) {
             sessions: UtcMillis(0),
             metric_minutes: UtcMillis(0),
             metric_hours: UtcMillis(0),
+            events: UtcMillis(0),
+            events_kept_max: 100_000,
             rows_max: 2,
         })
     };

@@ -14,6 +14,7 @@ use rmcp::{ServerHandler, serve_server};
 use tokio::sync::{mpsc, watch};
 
 use super::super::handler::Handler;
+use super::super::monitor::Monitor;
 use super::*;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -93,11 +94,13 @@ impl Call {
             gone: CancellationToken::new(),
             leaving: CancellationToken::new(),
             draining: Draining { begun: draining.clone(), within: SECOND * 25 },
+            monitor: Monitor::default(),
             patience: Patience::new(&[("patient".to_owned(), Duration::ZERO)].into(), SECOND * 900),
         };
         let attached = Attached {
             call: id,
             started: true,
+            joined: false,
             progress: progress_end,
             answer: answer_end,
             follower: Default::default(),

@@ -1,11 +1,13 @@
 //! A daemon under measurement: a child process with an empty environment and a database of its own, killed when dropped.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+use crate::process::Process;
 
 /// The token that opens it.
 pub(crate) const TOKEN: &str = "bench-token-bench-token-bench-token";
@@ -14,7 +16,9 @@ pub(crate) const TOKEN: &str = "bench-token-bench-token-bench-token";
 pub(crate) struct Daemon {
     child: Child,
     /// Where its MCP clients connect.
-    pub(crate) mcp: String,
+    pub(crate) mcp: SocketAddr,
+    /// Where it answers people and probes.
+    pub(crate) dashboard: SocketAddr,
     _folder: TempDir,
 }
 
@@ -41,20 +45,20 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?).lines();
-        let mcp = lines.by_ref().map_while(Result::ok).find_map(|line| address_in(&line));
+        let mut lines = BufReader::new(child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        let addresses = listening(&mut lines)?;
         // Its further lines must go somewhere, or it would stand still when the pipe is full.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let mcp = mcp.ok_or_else(|| io::Error::other("it ended before it was ready"))?;
-        Ok(Self { child, mcp, _folder: folder })
+        std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
+        let Some((mcp, dashboard)) = addresses else {
+            child.wait()?;
+            return Err(io::Error::other("it ended before it was ready"));
+        };
+        Ok(Self { child, mcp, dashboard, _folder: folder })
     }
 
-    /// The resident memory of the process, in KiB (`VmRSS`, proc(5)).
-    pub(crate) fn rss_kib(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .ok_or_else(|| io::Error::other("the kernel tells no VmRSS"))
+    /// What the kernel says about it.
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
     }
 }
 
@@ -66,8 +70,19 @@ impl Drop for Daemon {
     }
 }
 
-/// The address in the line that says `ready`.
-fn address_in(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once(" mcp=")?;
-    rest.split_whitespace().next().map(str::to_owned)
+/// Both addresses, MCP's first, in the line that says `listening`.
+fn listening(lines: &mut BufReader<impl Read>) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        if let Some(both) = address(&line, "mcp").zip(address(&line, "dashboard")) {
+            return Ok(Some(both));
+        }
+        line.clear();
+    }
+    Ok(None)
+}
+
+fn address(line: &str, name: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(&format!(" {name}="))?;
+    rest.split_whitespace().next()?.parse().ok()
 }

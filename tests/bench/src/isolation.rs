@@ -42,13 +42,13 @@ pub(crate) fn measure(exai: &Path, pairs: usize) -> Result<String, Failed> {
 
 /// GLM's calls while Kimi is well, and while it hangs with every permit taken; in turns.
 async fn neighbours(daemon: &Daemon, kimi: &Upstream, pairs: usize) -> Result<String, Failed> {
-    let mut well = Session::open(&daemon.mcp).await?;
+    let mut well = Session::open(daemon.mcp).await?;
     let (mut ratios, mut without, mut with) = (Vec::new(), Vec::new(), Vec::new());
     round(&mut well).await?;
     for _ in 0..pairs {
         let alone = round(&mut well).await?;
         kimi.set_default(Script::of("stall-after=1"));
-        let mut hung = Session::open(&daemon.mcp).await?;
+        let mut hung = Session::open(daemon.mcp).await?;
         let mut stuck = Vec::new();
         for n in 0..2 * HUNG {
             stuck.push(hung.begin_chat(&format!("hang {n}"), "kimi-k2.6").await?);
@@ -96,7 +96,7 @@ async fn round(well: &mut Session) -> Result<Spread, Failed> {
 /// Pings and lists on the connection on which a long answer streams.
 async fn pings(daemon: &Daemon, kimi: &Upstream) -> Result<String, Failed> {
     kimi.set_default(Script::of("endless+pace=5"));
-    let mut session = Session::open(&daemon.mcp).await?;
+    let mut session = Session::open(daemon.mcp).await?;
     let long = session.begin_chat("talk", "kimi-k2.6").await?;
     while kimi.in_flight() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -113,7 +113,7 @@ async fn pings(daemon: &Daemon, kimi: &Upstream) -> Result<String, Failed> {
 /// Refusals while the breaker is open, many at once and one by one.
 async fn refusals(daemon: &Daemon, kimi: &Upstream) -> Result<String, Failed> {
     kimi.set_default(Script::of("refuse=500"));
-    let mut session = Session::open(&daemon.mcp).await?;
+    let mut session = Session::open(daemon.mcp).await?;
     let (mut alone, mut crowd) = (Vec::new(), Vec::new());
     while crowd.len() < REFUSALS {
         // It is opened anew whenever its time is over.

@@ -2,15 +2,29 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
+mod client;
+mod compare;
 mod daemon;
+mod drive;
+mod frame;
+mod idle;
 mod isolation;
+mod load;
+mod postgres;
+mod process;
 mod session;
 mod start;
+mod streaming;
+mod tally;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use load::{Call, Shape};
+use world::Setting;
 
 /// Measures a built EXAI from outside.
 #[derive(Parser)]
@@ -40,6 +54,51 @@ enum Measure {
         #[arg(long, default_value_t = 7)]
         pairs: usize,
     },
+    /// `chat` through everything: throughput, latency, CPU and memory.
+    Load {
+        #[command(flatten)]
+        setting: Setting,
+        #[command(flatten)]
+        shape: Shape,
+        /// Ask for progress.
+        #[arg(long)]
+        streaming: bool,
+        /// Tell failed calls instead of failing for them.
+        #[arg(long)]
+        errors_ok: bool,
+    },
+    /// `tools/call` that needs no upstream.
+    Tools {
+        /// The binary to measure.
+        #[arg(long)]
+        exai: PathBuf,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Many answers that stream at once: how soon everybody hears, and that nothing is lost.
+    Streaming {
+        #[command(flatten)]
+        setting: Setting,
+        #[command(flatten)]
+        plan: streaming::Plan,
+    },
+    /// Sessions that say nothing: bytes each, scrapes meanwhile, and what is given back when they go.
+    Idle {
+        /// The binary to measure.
+        #[arg(long)]
+        exai: PathBuf,
+        #[command(flatten)]
+        plan: idle::Plan,
+    },
+    /// Two binaries, or one in two environments, in turns: the ratios of throughput and of CPU per call.
+    Compare {
+        #[command(flatten)]
+        setting: Setting,
+        #[command(flatten)]
+        plan: compare::Plan,
+        #[command(flatten)]
+        shape: Shape,
+    },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +107,13 @@ fn main() -> ExitCode {
     let measured = match Arguments::parse().measure {
         Measure::Start { exai, rounds } => start::measure(&exai, rounds.max(1)),
         Measure::Isolation { exai, pairs } => isolation::measure(&exai, pairs.max(1)),
+        Measure::Load { setting, shape, streaming, errors_ok } => {
+            load::measure(&setting, shape, Call::Chat { progress: streaming }, errors_ok)
+        }
+        Measure::Tools { exai, shape } => load::measure_tools(exai, shape),
+        Measure::Streaming { setting, plan } => streaming::measure(setting, plan),
+        Measure::Idle { exai, plan } => idle::measure(exai, plan),
+        Measure::Compare { setting, plan, shape } => compare::measure(setting, plan, shape),
     };
     match measured {
         Ok(report) => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ pub(crate) struct Answer {
 
 impl Session {
     /// Connects and shakes hands. Needs the actix system of this thread.
-    pub(crate) async fn open(mcp: &str) -> Result<Self, Failed> {
+    pub(crate) async fn open(mcp: SocketAddr) -> Result<Self, Failed> {
         let connect = awc::Client::new().ws(format!("ws://{mcp}/mcp")).bearer_auth(TOKEN).connect();
         let (_, socket) = connect.await.map_err(|error| error.to_string())?;
         let (sink, stream) = socket.split();

@@ -17,10 +17,10 @@ pub(crate) fn measure(exai: &Path, rounds: usize) -> Result<String, Box<dyn Erro
     for _ in 0..rounds {
         let started = Instant::now();
         let daemon = Daemon::start(exai)?;
-        actix_rt::System::new().block_on(Session::open(&daemon.mcp))?;
+        actix_rt::System::new().block_on(Session::open(daemon.mcp))?;
         starts.push(started.elapsed());
         thread::sleep(IDLE);
-        idle.push(daemon.rss_kib()?);
+        idle.push(daemon.process().rss_kib()?);
     }
     starts.sort_unstable();
     idle.sort_unstable();

@@ -13,7 +13,7 @@ use crate::aftermath;
 use crate::clock;
 use crate::crowd::{Habits, Scene};
 use crate::oracle::{Evidence, Rule, Violation, judge};
-use crate::panics::Planter;
+use crate::panics;
 use crate::report::Report;
 use crate::trouble::Trouble;
 use crate::weather::Weather;
@@ -98,13 +98,12 @@ async fn climax(
     found: &mut Vec<Violation>,
 ) -> io::Result<()> {
     let began = clock::now();
-    let mut planter = Planter::default();
     let mut trouble = plan.trouble.clone();
     loop {
         tokio::time::sleep(POLL).await;
         let passed = clock::now().duration_since(began);
         if plan.panics {
-            planter.plant(world).await?;
+            panics::plant(world).await?;
         }
         if let Some(strike) = trouble.take_if(|trouble| passed >= trouble.after) {
             strike.happen(world, report, found).await?;

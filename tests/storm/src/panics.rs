@@ -29,23 +29,20 @@ pub(crate) struct Planter {
     useless: bool,
 }
 
-impl Planter {
-    /// Plants a panic when one is due; nothing where the binary has no such door.
-    pub(crate) async fn plant(&mut self, world: &mut World) -> io::Result<()> {
-        let now = clock::now();
-        let rests = |since: Option<Instant>, rest: Duration| {
-            since.is_some_and(|since| now.duration_since(since) < rest)
-        };
-        if self.useless || rests(self.last, EVERY) {
-            return Ok(());
-        }
-        let n = world.rng.usize(..POINTS.len());
-        let (point, rest) = POINTS[n];
-        if rests(self.armed[n], rest) {
-            return Ok(());
-        }
-        (self.last, self.armed[n]) = (Some(now), Some(now));
-        self.useless = !world.plant(point).await?;
-        Ok(())
+/// Plants a panic when one is due; nothing where the binary has no such door.
+pub(crate) async fn plant(world: &mut World) -> io::Result<()> {
+    let now = clock::now();
+    let rests =
+        |since: Option<Instant>, rest: Duration| since.is_some_and(|since| now.duration_since(since) < rest);
+    if world.planter.useless || rests(world.planter.last, EVERY) {
+        return Ok(());
     }
+    let n = world.rng.usize(..POINTS.len());
+    let (point, rest) = POINTS[n];
+    if rests(world.planter.armed[n], rest) {
+        return Ok(());
+    }
+    (world.planter.last, world.planter.armed[n]) = (Some(now), Some(now));
+    world.planter.useless = !world.plant(point).await?;
+    Ok(())
 }

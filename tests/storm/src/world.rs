@@ -17,6 +17,7 @@ use crate::clock;
 use crate::daemon::{Daemon, Start};
 use crate::database::Database;
 use crate::oracle::{Rule, Violation, tag_of};
+use crate::panics::Planter;
 use crate::postgres::Postgres;
 use crate::weather::Weather;
 use crate::ws;
@@ -103,6 +104,8 @@ pub(crate) struct World {
     /// Questions whose outcome was unknown after a start, with the upstream requests that they had had.
     pub(crate) unknown: HashMap<String, usize>,
     pub(crate) panics: Vec<Duration>,
+    /// It remembers across chapters: an actor's supervisor counts deaths by the minute.
+    pub(crate) planter: Planter,
     pub(crate) chapters: usize,
     _folder: TempDir,
 }
@@ -148,6 +151,7 @@ impl World {
             tags: HashMap::new(),
             unknown: HashMap::new(),
             panics: Vec::new(),
+            planter: Planter::default(),
             chapters: 0,
             _folder: folder,
         })
@@ -241,7 +245,8 @@ impl World {
                     !permits.is_empty() && permits.iter().all(|permit| permit["in_use"] == 0)
                 });
                 seen = format!("{} upstream requests under way, load {load}", self.in_flight());
-                if whole && load["in_flight"] == 0 && load["waiting"] == 0 && self.in_flight() == 0 {
+                let idle = ["in_flight", "waiting", "live"].iter().all(|what| load[*what] == 0);
+                if whole && idle && self.in_flight() == 0 {
                     return None;
                 }
             }

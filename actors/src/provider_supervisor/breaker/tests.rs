@@ -1,6 +1,7 @@
 //! One test for each transition, and for each outcome that must change nothing.
 
 mod model;
+mod trusted;
 
 use super::*;
 use crate::clock;
@@ -246,7 +247,8 @@ fn a_probe_that_answers_for_long_closes_it() {
     rig.now += Duration::from_millis(1);
     rig.take();
     assert_eq!(rig.position(), BreakerPosition::Closed);
-    rig.settle(probe, FAILURE);
+    rig.settle(probe, Tally::Success);
+    assert_eq!(rig.position(), BreakerPosition::Closed);
     assert_eq!(rig.breaker.seen(rig.now).failures, 0);
 }
 

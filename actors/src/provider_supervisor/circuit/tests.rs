@@ -82,13 +82,13 @@ fn a_host_that_cannot_be_reached_is_found_out_once() {
     assert_eq!(rig.reason("never asked"), Reason::Open(Scope::Provider));
     assert_eq!(rig.news(), ["own open connect"]);
     assert_eq!(rig.circuit.health(rig.now).0, Status::Down);
-    // Its place is one for all models, and a failure that came over a connection frees it without a word.
+    // Its place is one for all models, and a failure that came over a connection shows that there is one.
     rig.now += 5 * SECOND;
     let probe = rig.ask("a").expect("leave");
     assert_eq!((probe.state, rig.reason("b")), (BreakerState::HalfOpen, Reason::Probing(Scope::Provider)));
     let failed = Settled::Failed { class: FailureClass::Server, retry_after: None };
     rig.circuit.settle(&probe.passes, Some(failed), 0.5, rig.now);
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(rig.circuit.own.position(), BreakerPosition::HalfOpen);
         rig.call("b", Some(Settled::Answered));
     }
@@ -281,4 +281,16 @@ fn whatever_happens_a_quiet_hour_frees_every_place() {
             rig.circuit.settle(&granted.passes, None, 0.0, rig.now);
         }
     }
+}
+
+#[test]
+fn a_look_takes_nothing_and_buys_no_retry() {
+    let (now, model) = (clock::now(), ModelId::from("m"));
+    let mut circuit = Circuit::new(Duration::from_secs(40), now);
+    while circuit.ask(&model, 2, now).is_ok() {}
+    for _ in 0..5 {
+        assert!(circuit.may_go(&model, now).is_ok());
+        assert!(circuit.ask(&model, 1, now).is_ok());
+    }
+    assert!(circuit.ask(&model, 2, now).is_ok() && circuit.ask(&model, 2, now).is_err());
 }

@@ -16,6 +16,20 @@ fn both_databases_have_the_same_migrations() {
     );
 }
 
+/// A column as diesel's schema would declare it; none of a line that declares no column.
+fn declaration(table: &str, column: &str, kind: &str, line: &str) -> Option<String> {
+    let diesel = match kind.trim_end_matches(',') {
+        "TEXT" => "Text",
+        "INTEGER" => "Integer",
+        "BIGINT" => "BigInt",
+        "DOUBLE" => "Double",
+        _ => return None,
+    };
+    let required = line.contains("NOT NULL");
+    let kind = if required { diesel.to_owned() } else { format!("Nullable<{diesel}>") };
+    Some(format!("{table}.{column} {kind}"))
+}
+
 /// `table.column type`, each on a line of its own, from the migrations and from diesel's schema alike.
 #[test]
 fn the_schema_says_what_the_migrations_say() {
@@ -34,22 +48,16 @@ fn the_schema_says_what_the_migrations_say() {
                 };
                 migrated = migrated.into_iter().map(renamed).collect();
             }
+            ["ALTER", "TABLE", altered, "ADD", "COLUMN", column, kind, ..] => {
+                migrated.extend(declaration(altered, column, kind, line));
+            }
             _ => {}
         }
         let mut words = words.into_iter();
         match (words.next(), words.next(), words.next()) {
             (Some("CREATE"), Some("TABLE"), Some(name)) => table = name,
             (Some(column), Some(kind), _) if line.starts_with("    ") => {
-                let diesel = match kind.trim_end_matches(',') {
-                    "TEXT" => "Text",
-                    "INTEGER" => "Integer",
-                    "BIGINT" => "BigInt",
-                    "DOUBLE" => "Double",
-                    _ => continue,
-                };
-                let required = line.contains("NOT NULL");
-                let kind = if required { diesel.to_owned() } else { format!("Nullable<{diesel}>") };
-                migrated.insert(format!("{table}.{column} {kind}"));
+                migrated.extend(declaration(table, column, kind, line));
             }
             _ => {}
         }

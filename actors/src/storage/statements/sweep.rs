@@ -8,13 +8,14 @@ use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use crate::error::{CallError, ErrorKind};
+use crate::ids::CallId;
 use crate::storage::error::Refusal;
-use crate::storage::rows::{Abandoned, AttemptState, Outdated};
-use crate::storage::schema::attempts;
+use crate::storage::rows::{Abandoned, AttemptState, CallState, Outdated};
+use crate::storage::schema::{attempts, calls};
 use crate::storage_writer::messages::Written;
 
-const RENEW: &str = "UPDATE calls SET lease_until = $1
-    WHERE replica = $2 AND state IN ('accepted', 'dispatched', 'streaming')";
+/// Calls whose leases one statement renews.
+const RENEWED_AT_ONCE: usize = 500;
 
 /// A call that was never sent gives its key back: whoever asks again may use it.
 const INTERRUPT_OF: &str = "UPDATE calls
@@ -52,6 +53,11 @@ const DELETE_HOURS: &str = "DELETE FROM metrics_1hour WHERE (window_start, metri
 const DELETE_FLUSHES: &str =
     "DELETE FROM metrics_flush_log WHERE id IN (SELECT id FROM metrics_flush_log WHERE at < $1 LIMIT $2)";
 
+const DELETE_EVENTS: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 LIMIT $2)";
+/// SQLite numbers parameters as they appear, whatever they are called: so the bound comes first.
+const DELETE_EVENTS_BEYOND: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events
+    WHERE at <= (SELECT at FROM events ORDER BY at DESC LIMIT 1 OFFSET $1) ORDER BY at LIMIT $2)";
+
 #[derive(QueryableByName)]
 struct Closed {
     #[diesel(sql_type = Text)]
@@ -61,10 +67,14 @@ struct Closed {
 /// A replica answers for its open calls until then.
 pub(crate) async fn leases_renewed(
     conn: &mut Conn<'_>,
-    replica: &str,
+    live: &[CallId],
     until: i64,
 ) -> Result<Written, Refusal> {
-    diesel::sql_query(RENEW).bind::<BigInt, _>(until).bind::<Text, _>(replica).execute(conn).await?;
+    for some in live.chunks(RENEWED_AT_ONCE) {
+        let ids = some.iter().map(CallId::to_string).collect::<Vec<_>>();
+        let open = calls::table.filter(calls::id.eq_any(ids)).filter(calls::state.eq_any(CallState::OPEN));
+        diesel::update(open).set(calls::lease_until.eq(until)).execute(conn).await?;
+    }
     Ok(Written::Done)
 }
 
@@ -115,20 +125,31 @@ pub(crate) async fn recovered(
 
 /// Takes away some of what is outdated.
 pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<Written, Refusal> {
-    let Outdated { results, calls, conversations, sessions, metric_minutes, metric_hours, rows_max } =
-        outdated;
+    let Outdated {
+        results,
+        calls,
+        conversations,
+        sessions,
+        metric_minutes,
+        metric_hours,
+        events,
+        events_kept_max,
+        rows_max,
+    } = outdated;
     let mut gone = 0;
-    for (sql, before) in [
-        (FORGET_RESULTS, results),
-        (DELETE_CALLS, calls),
-        (DELETE_CONVERSATIONS, conversations),
-        (DELETE_SESSIONS, sessions),
-        (DELETE_MINUTES, metric_minutes),
-        (DELETE_HOURS, metric_hours),
-        (DELETE_FLUSHES, metric_minutes),
+    for (sql, bound) in [
+        (FORGET_RESULTS, results.0),
+        (DELETE_CALLS, calls.0),
+        (DELETE_CONVERSATIONS, conversations.0),
+        (DELETE_SESSIONS, sessions.0),
+        (DELETE_MINUTES, metric_minutes.0),
+        (DELETE_HOURS, metric_hours.0),
+        (DELETE_FLUSHES, metric_minutes.0),
+        (DELETE_EVENTS, events.0),
+        (DELETE_EVENTS_BEYOND, i64::from(*events_kept_max)),
     ] {
         gone += diesel::sql_query(sql)
-            .bind::<BigInt, _>(before.0)
+            .bind::<BigInt, _>(bound)
             .bind::<BigInt, _>(i64::from(*rows_max))
             .execute(conn)
             .await?;

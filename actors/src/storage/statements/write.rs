@@ -4,11 +4,13 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::{Conn, open, rollup, sweep};
+use super::{Conn, events, open, rollup, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
 use crate::storage::job::Rules;
-use crate::storage::rows::{CallState, EndedAttempt, EndedCall, EndedSession, NewExchange, NewSession};
+use crate::storage::rows::{
+    AttemptState, CallState, EndedAttempt, EndedCall, EndedSession, NewExchange, NewSession,
+};
 use crate::storage::schema::{attempts, calls, conversations, messages, sessions, storage_probe};
 use crate::storage::text::storable;
 use crate::storage_writer::messages::{Record, Written};
@@ -44,7 +46,8 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::CallDelivered { call, at } => call_delivered(conn, &call.to_string(), at.0).await,
         Record::SessionOpened(session) => session_opened(conn, session).await,
         Record::SessionEnded(ended) => session_ended(conn, ended).await,
-        Record::LeasesRenewed { replica, until } => sweep::leases_renewed(conn, replica, until.0).await,
+        Record::Events(happened) => events::happened(conn, happened).await,
+        Record::LeasesRenewed { calls, until } => sweep::leases_renewed(conn, calls, until.0).await,
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
         Record::MetricsFlushed(batch) => rollup::flushed(conn, batch).await,
@@ -121,10 +124,25 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
             Err(refusal) => return Err(refusal),
         }
     }
+    if ended.attempt.as_ref().is_none_or(|last| last.n > 1) {
+        close_earlier_attempts(conn, ended).await?;
+    }
     if let Some(exchange) = &ended.exchange {
         append(conn, exchange).await?;
     }
     Ok(Written::Done)
+}
+
+/// An earlier request whose end could not be written when it ended has none now either: nobody knows it any more.
+async fn close_earlier_attempts(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<(), Refusal> {
+    let open = attempts::table
+        .filter(attempts::call_id.eq(ended.id.to_string()))
+        .filter(attempts::state.eq(AttemptState::Dispatched.as_str()));
+    diesel::update(open)
+        .set((attempts::state.eq(AttemptState::Unknown.as_str()), attempts::ended_at.eq(ended.ended_at.0)))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Appends the two turns of an exchange, once, to a conversation of the same principal, which is made if it does not exist.

@@ -25,6 +25,8 @@ struct Naive {
     successes: u32,
     open_next: u64,
     stated: u64,
+    /// The probe that closed it by answering for long.
+    trusted: Option<usize>,
 }
 
 impl Naive {
@@ -39,6 +41,7 @@ impl Naive {
             successes: 0,
             open_next: 5_000,
             stated: 0,
+            trusted: None,
         }
     }
 
@@ -47,6 +50,7 @@ impl Naive {
         self.since = since;
         self.alive.clear();
         self.probe = None;
+        self.trusted = None;
         self.successes = 0;
         if matches!(position, Position::Closed | Position::Disabled) {
             self.log.clear();
@@ -59,7 +63,10 @@ impl Naive {
             self.go(Position::HalfOpen, self.until);
         }
         match self.probe {
-            Some((_, _, Some(answering))) if now - answering >= 10_000 => self.go(Position::Closed, now),
+            Some((ticket, _, Some(answering))) if now - answering >= 10_000 => {
+                self.go(Position::Closed, now);
+                self.trusted = Some(ticket);
+            }
             Some((ticket, taken, None)) if now - taken >= PROBE_MS => {
                 self.alive.remove(&ticket);
                 self.probe = None;
@@ -84,6 +91,15 @@ impl Naive {
     }
 
     fn settle(&mut self, ticket: usize, tally: Tally, chance: f64, now: u64) {
+        if self.trusted == Some(ticket) {
+            self.trusted = None;
+            if let (Tally::Failure { stated, .. }, Position::Closed) = (tally, self.position) {
+                self.log.push((now, true));
+                self.stated = self.stated.max(stated.map_or(0, |wait| now + wait.as_millis() as u64));
+                self.open(chance, now);
+            }
+            return;
+        }
         if !self.alive.remove(&ticket) {
             return;
         }
@@ -105,7 +121,7 @@ impl Naive {
                 self.go(Position::Closed, now);
             }
         } else if self.position == Position::Closed && failed && self.trips(now) {
-            if now - self.since >= 60_000 {
+            if self.trusted.is_none() && now - self.since >= 60_000 {
                 self.open_next = 5_000;
             }
             self.open(chance, now);

@@ -1,0 +1,104 @@
+//! One connection as the connection monitor sees it: what went over it, who is behind it, and how it ended. Never what was said.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse};
+use exai_actors::clock::UtcMillis;
+use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
+use exai_actors::ids::Principal;
+use exai_actors::session::messages::Ended;
+
+/// Tells what happens on one connection; clones tell of the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Monitor(Arc<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    peer: Arc<str>,
+    client: OnceLock<Client>,
+    /// Messages that came before anybody knew from whom.
+    early: AtomicU64,
+}
+
+impl Monitor {
+    /// A connection was opened by this request.
+    pub(super) fn opened(request: &HttpRequest) -> Self {
+        let peer = peer_of(request);
+        let here = Arc::clone(&peer);
+        events::note(lot(Direction::Open, "opened", Weight::Lasting), || Facts { peer, ..Facts::default() });
+        Self(Arc::new(Line { peer: here, ..Line::default() }))
+    }
+
+    /// The client said who it is; once.
+    pub(super) fn introduced(&self, name: &str, principal: &Principal, since: UtcMillis) {
+        let client = self.0.client.get_or_init(|| events::connected(name, principal, since));
+        for _ in 0..self.0.early.swap(0, Ordering::Relaxed) {
+            client.message_in();
+        }
+    }
+
+    /// The client sent a message of so many bytes.
+    pub(super) fn message_in(&self, bytes: usize) {
+        match self.0.client.get() {
+            Some(client) => client.message_in(),
+            None => drop(self.0.early.fetch_add(1, Ordering::Relaxed)),
+        }
+        self.note_message(Direction::In, bytes);
+    }
+
+    /// A message of so many bytes is on its way to the client.
+    pub(super) fn message_out(&self, bytes: usize) {
+        if let Some(client) = self.0.client.get() {
+            client.message_out();
+        }
+        self.note_message(Direction::Out, bytes);
+    }
+
+    /// A request was answered with an error.
+    pub(super) fn error(&self) {
+        if let Some(client) = self.0.client.get() {
+            client.error();
+        }
+    }
+
+    /// A call was answered by another one.
+    pub(super) fn deduplicated(&self) {
+        if let Some(client) = self.0.client.get() {
+            client.deduplicated();
+        }
+    }
+
+    /// The connection ended after this long.
+    pub(super) fn closed(&self, end: &Ended, took: Duration) {
+        let outcome =
+            if end.write_stall { "write_stall".into() } else { format!("closed_{}", end.close_code).into() };
+        let lot = Lot { outcome, ..lot(Direction::Close, "", Weight::Lasting) };
+        events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), took, ..Facts::default() });
+    }
+
+    fn note_message(&self, direction: Direction, bytes: usize) {
+        events::note(lot(direction, "message", Weight::Frequent), || Facts {
+            peer: Arc::clone(&self.0.peer),
+            bytes,
+            ..Facts::default()
+        });
+    }
+}
+
+/// A request at the clients' port was refused, before it was a connection; gives the answer on.
+pub(super) fn refused(request: &HttpRequest, answer: HttpResponse) -> HttpResponse {
+    let outcome = format!("refused_{}", answer.status().as_u16()).into();
+    let lot = Lot { outcome, ..lot(Direction::In, "", Weight::Lasting) };
+    events::note(lot, || Facts { peer: peer_of(request), ..Facts::default() });
+    answer
+}
+
+fn lot(direction: Direction, outcome: &'static str, weight: Weight) -> Lot {
+    Lot { kind: Kind::Websocket, direction, outcome: outcome.into(), weight }
+}
+
+fn peer_of(request: &HttpRequest) -> Arc<str> {
+    request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default().into()
+}
