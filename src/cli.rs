@@ -3,6 +3,7 @@
 
 mod args;
 mod ask;
+mod audit;
 mod chaos;
 mod demo;
 mod events;
@@ -40,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chaos(chaos) => chaos::run(&chaos),
         Command::Ask(ask) => ask::run(&inputs, ask),
         Command::Status(status) => status::run(&inputs, &status),
+        Command::Audit(audit) => audit::run(&inputs, &audit),
         Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),

@@ -3,8 +3,13 @@
 
 mod breakers;
 mod events;
+mod exposition;
 mod health;
+mod metrics;
 mod monitor;
+mod process;
+
+pub(crate) use exposition::Scrape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +42,8 @@ pub(crate) struct Door {
     pub(crate) started: Instant,
     /// Who decides whether calls may go to each provider.
     pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
+    /// What `/metrics` tells.
+    pub(crate) scrape: Scrape,
     /// Which models there are.
     pub(crate) catalogue: Arc<Catalogue>,
 }
@@ -53,6 +60,7 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
+            .service(resource("/metrics").route(get().to(metrics::scrape)))
             .service(resource("/api/events").route(get().to(events::list)))
             .service(
                 web::resource("/api/breakers")
@@ -117,6 +125,7 @@ mod tests {
             health: health.clone(),
             started: clock::now(),
             supervisors: Arc::default(),
+            scrape: Scrape::nothing(),
             catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
         };
         let app = init_service(App::new().configure(dashboard(door))).await;
@@ -174,6 +183,51 @@ mod tests {
         );
         let (status, body) = ask(&board(&[("storage", Status::Down)]), get("/health")).await;
         assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"down".into()));
+    }
+
+    #[actix_web::test]
+    async fn metrics_have_every_name_of_the_contract_behind_the_token() {
+        let text = Scrape::nothing().text();
+        for name in [
+            "calls_total",
+            "upstream_requests_total",
+            "messages_total",
+            "sessions_active",
+            "sessions_total",
+            "call_seconds",
+            "queue_seconds",
+            "first_token_seconds",
+            "tokens_total",
+            "cost_usd_total",
+            "permits_in_use",
+            "permits_limit",
+            "breaker_state",
+            "breaker_transitions_total",
+            "retries_total",
+            "cache_operations_total",
+            "storage_batch_rows",
+            "storage_commit_seconds",
+            "spool_rows",
+            "actor_restarts_total",
+            "dropped_total",
+            "files_total",
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "process_start_time_seconds",
+            "event_loop_lag_seconds",
+        ] {
+            // OpenMetrics describes a counter without its ending.
+            let described = format!("# TYPE exai_{} ", name.trim_end_matches("_total"));
+            assert!(text.contains(&described), "{described}\n{text}");
+        }
+        assert!(
+            text.contains("exai_process_start_time_seconds 1.5\n") && text.ends_with("# EOF\n"),
+            "{text}"
+        );
+        assert!(text.contains("exai_call_seconds_bucket{le=\"+Inf\"} 0\n"), "{text}");
+        let stranger = TestRequest::get().uri("/metrics").insert_header(("host", "localhost"));
+        assert_eq!(ask(&board(&[]), stranger).await.0, StatusCode::UNAUTHORIZED);
     }
 
     #[actix_web::test]

@@ -1,5 +1,6 @@
 //! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
+mod counted;
 mod deaths;
 mod error;
 #[cfg(feature = "faults")]
@@ -25,8 +26,8 @@ use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::Metrics;
+use exai_actors::metrics::messages::Flush;
 use exai_actors::models::Catalogue;
-use exai_actors::provider_supervisor;
 use exai_actors::storage::{Store, migrate};
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
@@ -37,6 +38,7 @@ use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
 
+use counted::Counted;
 use deaths::Deaths;
 pub(crate) use error::StartError;
 use outside::{Outside, Sockets};
@@ -129,6 +131,7 @@ struct Inside {
     ends: EndRequests,
     arbiters: [Arbiter; 2],
     writer: Addr<StorageWriter>,
+    metrics: Addr<Metrics>,
     dispatcher: Addr<Dispatcher>,
     outside: Outside,
     /// Its locks are held until the process ends.
@@ -147,17 +150,13 @@ impl Inside {
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (store, writer) =
-            storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
-        let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
+        let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
+        let (store, writer) = (storage.store.clone(), storage.writer.clone());
+        let Counted { metrics, load, scrape } =
+            counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
-        let wiring = provider_supervisor::Wiring {
-            arbiter: &core.handle(),
-            board: board.clone(),
-            metrics: metrics.clone(),
-        };
-        let links = providers::start(&config, &wiring, &deaths)?;
+        let links = providers::start(&config, &core.handle(), &metrics.address, &deaths)?;
         let supervisors = providers::supervisors(&links);
         let setup = Setup {
             catalogue: Arc::clone(&catalogue),
@@ -168,7 +167,7 @@ impl Inside {
             replica: replica.id().to_owned(),
             store: store.clone(),
             writer: writer.clone(),
-            metrics: metrics.clone(),
+            load,
             providers: links,
         };
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
@@ -181,12 +180,19 @@ impl Inside {
             gate,
             board: board.clone(),
             started: about.started,
-            metrics: metrics.clone(),
+            deltas: metrics.deltas.clone(),
+            scrape,
             writer: writer.clone(),
             supervisors: supervisors.clone(),
             catalogue,
         };
-        let parts = Parts { dispatcher: dispatcher.clone(), metrics, supervisors, store, about };
+        let parts = Parts {
+            dispatcher: dispatcher.clone(),
+            metrics: metrics.published.clone(),
+            supervisors,
+            store,
+            about,
+        };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
             drain_within: config.limits.drain,
@@ -195,6 +201,7 @@ impl Inside {
             ends,
             arbiters: [core, stored],
             writer,
+            metrics: metrics.address,
             dispatcher,
             outside,
             _replica: replica,
@@ -212,11 +219,11 @@ impl Inside {
             log::error!("an actor that nothing works without died too often; the process ends");
             return ExitCode::from(GAVE_UP);
         }
-        let Self { drain_within, board, mut ends, arbiters, writer, dispatcher, outside, .. } = self;
+        let Self { drain_within, board, mut ends, arbiters, writer, metrics, dispatcher, outside, .. } = self;
         log::info!(within_s = drain_within.as_secs(); "draining");
         board.set("dispatcher", Status::Down, "draining: the server is shutting down", clock::utc_now());
         tokio::select! {
-            () = drain(drain_within, outside, dispatcher, writer) => {}
+            () = drain(drain_within, outside, dispatcher, metrics, writer) => {}
             () = ends.next() => log::warn!("told to stop once more; running calls are left as they are"),
         }
         for arbiter in arbiters {
@@ -231,6 +238,7 @@ async fn drain(
     within: Duration,
     outside: Outside,
     dispatcher: Addr<Dispatcher>,
+    metrics: Addr<Metrics>,
     writer: Addr<StorageWriter>,
 ) {
     monitor::drain();
@@ -241,6 +249,9 @@ async fn drain(
         Err(error) => log::error!("the dispatcher could not be drained: {error}"),
     }
     outside.close().await;
+    if let Err(error) = mail::ask(&metrics, Flush, FLUSH_WITHIN).await {
+        log::error!("the last sums were not stored: {error}");
+    }
     events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");

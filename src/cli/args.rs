@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Ask(Ask),
     /// Say how the running daemon is
     Status(Status),
+    /// Hold the running daemon's counters against its journal and its rollups
+    Audit(Audit),
     /// Show what happened on the running daemon's connections lately
     Events(Events),
     /// Exit 0 if the running daemon can take calls, 1 if not; for container health checks
@@ -83,6 +85,14 @@ pub(crate) struct Status {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `exai audit`
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// For how many seconds a difference may last: counters reach the database with the next flush
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub(crate) within: u64,
 }
 
 /// `exai events`

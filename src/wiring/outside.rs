@@ -12,15 +12,14 @@ use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
-use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
+use exai_actors::meter::{self, Counter, Delta};
 use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +37,9 @@ use crate::security::Gate;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sockets get to read their last messages.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How sessions of this door are counted.
+const TRANSPORT: &str = "websocket";
 
 /// Both ports, bound: what cannot be had is known before anything starts.
 pub(super) struct Sockets {
@@ -67,7 +69,8 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) board: HealthBoard,
     pub(super) started: Instant,
-    pub(super) metrics: Addr<Metrics>,
+    pub(super) deltas: mpsc::Sender<Delta>,
+    pub(super) scrape: routes::Scrape,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     pub(super) catalogue: Arc<Catalogue>,
@@ -100,6 +103,7 @@ impl Outside {
             health: inner.board.clone(),
             started: inner.started,
             supervisors: Arc::new(inner.supervisors),
+            scrape: inner.scrape,
             catalogue: inner.catalogue,
         };
         let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
@@ -121,13 +125,15 @@ impl Outside {
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
-            hooks: hooks(inner.metrics, inner.writer),
+            hooks: hooks(inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
             sessions: sessions.clone(),
             engines: TaskTracker::new(),
         });
+        let deltas = inner.deltas;
         let clients = HttpServer::new(move || {
+            meter::attach("sessions", &deltas);
             let app = App::new()
                 .default_service(web::to(routes::nothing_but_mcp))
                 .configure(socket::routes(Arc::clone(&door)));
@@ -174,20 +180,21 @@ fn checked_by(gate: Gate) -> Arc<socket::Check> {
 }
 
 /// Sessions and deliveries go into the counters and into the journal; neither may hold a session up.
-fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
-    let (counted, written, delivered) = (metrics.clone(), writer.clone(), writer.clone());
+fn hooks(writer: Addr<StorageWriter>) -> Hooks {
+    let (written, delivered) = (writer.clone(), writer.clone());
     Hooks {
         on_open: Arc::new(move |session| {
-            note(mail::tell(&counted, SessionOpened));
+            meter::add(Counter::SessionsOpened, &[TRANSPORT], 1);
             note(mail::tell(&written, unheard(Record::SessionOpened(session))));
         }),
         on_close: Arc::new(move |session| {
-            note(mail::tell(&metrics, SessionEnded));
+            meter::add(Counter::SessionsClosed, &[TRANSPORT], 1);
             note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
         }),
         on_delivered: Arc::new(move |call| {
             let record = Record::CallDelivered { call, at: clock::utc_now() };
             if let Err(error) = mail::tell(&delivered, unheard(record)) {
+                meter::add(Counter::Dropped, &["delivery_records"], 1);
                 // Undelivered in the journal, the answer waits for whoever asks the same again: too much, never too little.
                 log::warn!(call:%; "a delivery was not noted: {error}");
             }
@@ -201,6 +208,7 @@ fn unheard(record: Record) -> Write {
 
 fn note(told: Result<(), mail::MailError>) {
     if let Err(error) = told {
+        meter::add(Counter::Dropped, &["session_records"], 1);
         log::warn!("a session was not noted: {error}");
     }
 }

@@ -132,7 +132,17 @@ async fn the_server_tells_of_itself() {
     assert!(ids.iter().all(|id| models.text().contains(id)), "{}", models.text());
     let version = client.call("version", json!({})).await;
     assert_eq!(version.0["structuredContent"]["version"], env!("CARGO_PKG_VERSION"));
-    let status = client.call("status", json!({})).await;
+    // The sums are published once a second.
+    let counted = async {
+        loop {
+            let status = client.call("status", json!({})).await;
+            if status.0["structuredContent"]["counters"]["calls"]["completed"] == 1 {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(10), counted).await.expect("the call is counted");
     let facts: &Value = &status.0["structuredContent"];
     assert_eq!(
         (&facts["counters"]["calls"]["completed"], &facts["load"]["in_flight"]),

@@ -119,6 +119,17 @@ impl Server {
         panic!("it did not end within {within:?}");
     }
 
+    /// Runs a command of the same binary against it: exit code and what it said.
+    pub async fn command(&self, command: &str) -> (Option<i32>, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_exai"));
+        child.arg(command).current_dir(self.home.path()).env_clear().envs(&self.variables);
+        child.env("HOME", self.home.path()).env("EXAI_LISTEN__MCP", self.mcp.to_string());
+        child.env("EXAI_LISTEN__DASHBOARD", self.dashboard.to_string());
+        let ran = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+        let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        (ran.status.code(), said.concat())
+    }
+
     /// Everything that it wrote, on both streams, in all its lives.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()

@@ -4,17 +4,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, ResponseFuture, Supervised};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, MessageResult, ResponseFuture, Supervised,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
-use super::ending::Lost;
+use super::ending::{Lost, count_refusal};
 use super::journal::Journal;
 use super::messages::{
-    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Load, Phase, Progress,
+    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Phase, Progress,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -33,6 +35,8 @@ const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a provider may take to say what a call has so far.
 const PARTIAL_WITHIN: Duration = Duration::from_secs(2);
+/// How often the load is published.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// What a client is told to wait while the server restarts.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What the prompts of all calls that run or wait may take together.
@@ -151,6 +155,12 @@ pub(super) fn key_conflict() -> CallError {
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(PUBLISH_EVERY, |dispatcher, _| {
+            dispatcher.desk.setup.load.send_replace(dispatcher.desk.load());
+        });
+    }
 }
 
 impl Supervised for Dispatcher {
@@ -162,7 +172,8 @@ impl Handler<Consult> for Dispatcher {
 
     fn handle(&mut self, consult: Consult, _: &mut Context<Self>) -> Self::Result {
         faults::point(Point::Dispatcher);
-        self.consult(consult)
+        let tool = consult.question.tool.clone();
+        self.consult(consult).inspect_err(|refusal| count_refusal(&tool, refusal))
     }
 }
 
@@ -206,15 +217,7 @@ impl Handler<GetLoad> for Dispatcher {
     type Result = MessageResult<GetLoad>;
 
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
-        let (in_flight, waiting) = self.desk.permits.load();
-        let permits = self.desk.permits.gauges();
-        MessageResult(Load {
-            in_flight,
-            waiting,
-            live: self.desk.roster.len(),
-            draining: self.desk.draining.is_cancelled(),
-            permits,
-        })
+        MessageResult(self.desk.load())
     }
 }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Limits;
+use super::messages::Load;
 use super::permits::Permits;
 use super::roster::Roster;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::ProviderName;
-use crate::metrics::Metrics;
 use crate::models::Catalogue;
 use crate::provider_supervisor::ProviderSupervisor;
 use crate::storage::Store;
@@ -37,8 +37,8 @@ pub struct Setup {
     pub store: Store,
     /// Writes.
     pub writer: Addr<StorageWriter>,
-    /// Who counts.
-    pub metrics: Addr<Metrics>,
+    /// Where the load is published.
+    pub load: watch::Sender<Load>,
     /// Every configured provider.
     pub providers: BTreeMap<ProviderName, ProviderLink>,
 }
@@ -72,6 +72,18 @@ impl Desk {
             roster: Roster::default(),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
+        }
+    }
+
+    /// What runs and waits now.
+    pub(super) fn load(&self) -> Load {
+        let (in_flight, waiting) = self.permits.load();
+        Load {
+            in_flight,
+            waiting,
+            live: self.roster.len(),
+            draining: self.draining.is_cancelled(),
+            permits: self.permits.gauges(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::error::CallError;
 use crate::events;
 use crate::health::HealthBoard;
 use crate::ids::ProviderName;
-use crate::metrics::Snapshot;
+use crate::metrics::Sums;
 use crate::models::{Catalogue, Model, Thinking};
 
 pub(super) const LIST_MODELS: &str = "listmodels";
@@ -103,7 +103,7 @@ impl About {
         }
     }
 
-    pub(super) fn status(&self, load: &Load, sums: &Snapshot, standings: &Standings) -> ToolAnswer {
+    pub(super) fn status(&self, load: &Load, sums: &Sums, standings: &Standings) -> ToolAnswer {
         let components = self.board.snapshot();
         let mut text = format!("EXAI {}, up {} s", self.version, self.uptime_s());
         let _ = write!(text, "\ncalls: {} in flight, {} waiting", load.in_flight, load.waiting);
