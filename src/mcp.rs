@@ -15,7 +15,7 @@ mod handover;
 mod monitor;
 pub(crate) mod patience;
 mod progress;
-mod rate;
+pub(crate) mod rate;
 mod resources;
 pub(crate) mod socket;
 mod terms;

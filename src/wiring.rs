@@ -81,7 +81,7 @@ pub(crate) fn start(config: Config) -> Result<Running, StartError> {
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
     migrate(&config.storage.url)?;
     let replica = Replica::take(config.storage.state_folder.as_deref());
-    let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
+    let gate = Gate::open(&config.listen, &[mcp, dashboard], &token, config.tokens_file.as_deref())?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();

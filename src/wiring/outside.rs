@@ -32,7 +32,7 @@ use crate::mcp::handler::Draining;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
-use crate::security::Gate;
+use crate::security::{Gate, Scope};
 
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -169,7 +169,7 @@ impl Outside {
 
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn checked_by(gate: Gate) -> Arc<socket::Check> {
-    Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
+    Arc::new(move |request| gate.check(request, Scope::Client).map_err(|refusal| refusal.error_response()))
 }
 
 /// Sessions and deliveries go into the counters and into the journal; neither may hold a session up.
