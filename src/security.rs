@@ -14,8 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, ResponseError, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use exai_actors::clock;
@@ -45,6 +48,8 @@ const TOKEN_PARAMETERS: [&str; 9] = [
     "apikey",
     "password",
 ];
+/// What needs neither a name nor a token.
+const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 /// What a proxy writes the address of its client into.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -189,6 +194,22 @@ impl Gate {
         let origin = origin_pattern(origin).ok_or(Refusal::Origin)?;
         let allowed = self.rules.origins.contains(&origin) || origin.is_own_loopback_page(host);
         if allowed { Ok(()) } else { Err(Refusal::Origin) }
+    }
+}
+
+/// Refuses every request of a port by what it says of itself, whatever its path: for `from_fn`, with the [`Gate`] among the app's data.
+/// The probes are open to all: an orchestrator calls by address, and they say nothing else.
+pub(crate) async fn doorkeeper<B: MessageBody + 'static>(
+    gate: web::Data<Gate>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let is_probe = PROBES.contains(&request.path());
+    match gate.outside(request.request()) {
+        Err(refusal) if !is_probe => {
+            Ok(request.into_response(refusal.error_response()).map_into_right_body())
+        }
+        Ok(()) | Err(_) => Ok(next.call(request).await?.map_into_left_body()),
     }
 }
 

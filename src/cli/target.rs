@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
+use awc::http::Method;
 use serde_json::Value;
 use url::Url;
 
@@ -49,9 +50,27 @@ pub(super) async fn get(
     path: &str,
     token: Option<&Token>,
 ) -> Result<(bool, Value), ProbeError> {
+    ask(Method::GET, dashboard, path, token).await
+}
+
+/// Has the dashboard's port do something: whether it was a success, and what it says of it.
+pub(super) async fn post(
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(bool, Value), ProbeError> {
+    ask(Method::POST, dashboard, path, token).await
+}
+
+async fn ask(
+    method: Method,
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(bool, Value), ProbeError> {
     let address = reach(dashboard);
     let client = awc::Client::builder().timeout(WITHIN).disable_redirects().finish();
-    let mut request = client.get(format!("http://{address}{path}"));
+    let mut request = client.request(method, format!("http://{address}{path}"));
     if let Some(token) = token {
         request = request.bearer_auth(token.reveal());
     }

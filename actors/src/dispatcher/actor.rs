@@ -15,6 +15,7 @@ use super::ending::Lost;
 use super::journal::Journal;
 use super::messages::{
     Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Load, Phase, Progress,
+    SetLimits,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -67,8 +68,7 @@ impl Dispatcher {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        let crowded =
-            self.desk.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
+        let crowded = self.desk.roster.len() >= self.desk.permits.calls_max();
         if crowded || self.desk.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
@@ -215,6 +215,14 @@ impl Handler<GetLoad> for Dispatcher {
             draining: self.desk.draining.is_cancelled(),
             permits,
         })
+    }
+}
+
+impl Handler<SetLimits> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, SetLimits { limits }: SetLimits, _: &mut Context<Self>) {
+        self.desk.permits.set_limits(limits);
     }
 }
 
