@@ -11,12 +11,11 @@ use crate::world::World;
 
 /// A world whose Kimi has its key from `exai.toml`.
 async fn start(key: &str, global: usize) -> World {
-    let world = World::with(Database::sqlite(), |with| {
+    World::with(Database::sqlite(), |with| {
         with.set("EXAI_PROVIDERS__KIMI__API_KEY", "");
         with.config(&settings(key, global));
     })
-    .await;
-    world
+    .await
 }
 
 fn settings(key: &str, global: usize) -> String {
