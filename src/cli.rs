@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod migrate;
 mod output;
+mod reload;
 mod serve;
 mod status;
 mod target;
@@ -45,7 +46,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
-        Command::Token => token::run(&inputs),
+        Command::Token(token) => token::run(&inputs, token),
+        Command::Reload => reload::run(&inputs),
     };
     done.unwrap_or_else(|failure| {
         output::error(failure.error.as_ref());

@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) token: Option<Token>,
     /// Where the generated token is kept; none without a home.
     pub(crate) token_file: Option<PathBuf>,
+    /// Where the named tokens are kept; none without a home.
+    pub(crate) tokens_file: Option<PathBuf>,
     sources: Sources,
 }
 
@@ -68,6 +70,7 @@ impl Config {
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
         let token_file = inputs.config_folder().map(|folder| folder.join("token"));
+        let tokens_file = inputs.config_folder().map(|folder| folder.join("tokens.toml"));
         Ok(Self {
             listen,
             storage,
@@ -80,6 +83,7 @@ impl Config {
             log,
             token,
             token_file,
+            tokens_file,
             sources,
         })
     }

@@ -17,7 +17,7 @@ mod line;
 mod monitor;
 pub(crate) mod patience;
 mod progress;
-mod rate;
+pub(crate) mod rate;
 mod resources;
 pub(crate) mod socket;
 mod terms;

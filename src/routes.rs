@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod monitor;
 mod process;
+mod reload;
 
 pub(crate) use exposition::Scrape;
 
@@ -26,7 +27,8 @@ use exai_actors::ids::ProviderName;
 use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
-use crate::security::Gate;
+use crate::security::{Gate, doorkeeper};
+use crate::wiring::Reloader;
 
 /// The largest body that a request here may have, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -36,6 +38,8 @@ const BODY_BYTES_MAX: usize = 4 * 1024;
 pub(crate) struct Door {
     /// Who may come in.
     pub(crate) gate: Gate,
+    /// Reads the settings again.
+    pub(crate) reloader: Option<Reloader>,
     /// How every part is.
     pub(crate) health: HealthBoard,
     /// When EXAI started.
@@ -54,8 +58,10 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
         let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
         let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
         let scope = web::scope("")
+            .wrap(from_fn(doorkeeper))
             .wrap(security_headers())
             .wrap(from_fn(monitor::tell))
+            .app_data(web::Data::new(door.gate.clone()))
             .app_data(web::Data::new(door))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
@@ -68,6 +74,7 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
                     .route(get().to(breakers::list))
                     .route(web::post().to(breakers::operate)),
             )
+            .service(web::resource("/api/reload").route(web::post().to(reload::reload)))
             .default_service(web::to(not_found));
         app.service(scope);
     }
@@ -122,6 +129,7 @@ mod tests {
         let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
         let door = Door {
             gate,
+            reloader: None,
             health: health.clone(),
             started: clock::now(),
             supervisors: Arc::default(),

@@ -38,3 +38,19 @@ impl EndRequests {
         }
     }
 }
+
+/// The requests to read the settings again: SIGHUP.
+#[derive(Debug)]
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens from here on; the signal no longer ends the process. Needs a running tokio runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; false when none can come any more.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.0.recv().await.is_some()
+    }
+}

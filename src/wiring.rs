@@ -3,11 +3,13 @@
 mod counted;
 mod deaths;
 mod error;
+mod exposed;
 #[cfg(feature = "faults")]
 mod faults;
 mod monitor;
 mod outside;
 mod providers;
+mod reload;
 mod storage;
 
 use std::net::SocketAddr;
@@ -33,7 +35,7 @@ use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Inputs};
 use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
@@ -42,6 +44,7 @@ use counted::Counted;
 use deaths::Deaths;
 pub(crate) use error::StartError;
 use outside::{Outside, Sockets};
+pub(crate) use reload::Reloader;
 
 /// The exit code of a process that gave itself up, so that whoever runs it starts it again (sysexits, `EX_SOFTWARE`).
 const GAVE_UP: u8 = 70;
@@ -76,20 +79,21 @@ impl Stopper {
 }
 
 /// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system: the database is
-/// migrated first, and its migrations block too.
-pub(crate) fn start(config: Config) -> Result<Running, StartError> {
+/// migrated first, and its migrations block too. `inputs` is what a reload reads; without them it is refused.
+pub(crate) fn start(config: Config, inputs: Option<Inputs>) -> Result<Running, StartError> {
     let token = Token::of(&config)?;
     let sockets = Sockets::bind(&config.listen)?;
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
     migrate(&config.storage.url)?;
     let replica = Replica::take(config.storage.state_folder.as_deref());
-    let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
+    let gate = Gate::open(&config.listen, &[mcp, dashboard], &token, config.tokens_file.as_deref())?;
+    exposed::check(&config, &gate)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();
     let live = move || {
         System::new().block_on(async move {
-            match Inside::start(config, sockets, gate, replica).await {
+            match Inside::start(config, inputs, sockets, gate, replica).await {
                 Ok(inside) => {
                     // Nobody waiting is nobody to tell.
                     let _ = up.send(Ok(()));
@@ -141,6 +145,7 @@ struct Inside {
 impl Inside {
     async fn start(
         config: Config,
+        inputs: Option<Inputs>,
         sockets: Sockets,
         gate: Gate,
         mut replica: Replica,
@@ -176,8 +181,11 @@ impl Inside {
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
+        let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
+        actix_rt::spawn(reload::on_hangup(reloader.clone()));
         let inner = outside::Inner {
             gate,
+            reloader,
             board: board.clone(),
             started: about.started,
             deltas: metrics.deltas.clone(),

@@ -168,7 +168,7 @@ fn the_doors_are_shut_to_strangers() {
     assert_eq!(get("/health", &format!("Host: localhost:1\r\nHost: localhost:1\r\n{bearer}")).0 / 100, 4);
     assert_eq!(get("/health", &format!("Host: evil.example\r\n{bearer}")).0, 403);
     assert_eq!(get("/health", &format!("Host: localhost\r\nOrigin: null\r\n{bearer}")).0, 403);
-    assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 401);
+    assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 400);
     let (status, answer) = get("/nothing", "Host: localhost\r\n");
     assert!(status == 404 && answer.contains("not_found"), "{answer}");
     let mcp = home.get("EXAI_LISTEN__MCP").parse().unwrap();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use crate::security::Scope;
+
 /// Lets coding agents consult Kimi, GLM and other models over MCP.
 #[derive(Debug, Parser)]
 #[command(name = "exai", version, about, arg_required_else_help = true)]
@@ -40,8 +42,37 @@ pub(crate) enum Command {
     Health,
     /// Bring the database's tables up to date
     Migrate,
-    /// Print the token that clients present, making it if there is none
-    Token,
+    /// Print the token that clients present, making it if there is none; or add, list and revoke named ones
+    Token(Token),
+    /// Have the running daemon read its keys and limits again, without losing a call (SIGHUP does the same)
+    Reload,
+}
+
+/// `exai token`
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) command: Option<TokenCommand>,
+}
+
+/// `exai token ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a named token and print it, once
+    Add {
+        /// Its name, which is the owner of its conversations and calls
+        name: String,
+        /// What it opens: client (default), dashboard, admin; several with commas
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+        scopes: Vec<Scope>,
+    },
+    /// List the named tokens: name, scopes, when made
+    List,
+    /// Have a named token open nothing any more
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }
 
 /// `exai demo`

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_http::BoxedPayloadStream;
 use awc::ClientResponse;
 use awc::error::{ConnectError, SendRequestError};
+use awc::http::Method;
 use serde_json::Value;
 use url::Url;
 
@@ -58,19 +59,34 @@ pub(super) async fn get(
     path: &str,
     token: Option<&Token>,
 ) -> Result<(bool, Value), ProbeError> {
-    let (address, mut response) = ask(dashboard, path, token).await?;
+    report(ask(Method::GET, dashboard, path, token).await?).await
+}
+
+/// Has the dashboard's port do something: whether it was a success, and what it says of it.
+pub(super) async fn post(
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(bool, Value), ProbeError> {
+    report(ask(Method::POST, dashboard, path, token).await?).await
+}
+
+async fn report(
+    (address, mut response): (SocketAddr, ClientResponse<BoxedPayloadStream>),
+) -> Result<(bool, Value), ProbeError> {
     let report = response.json().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
     Ok((response.status().is_success(), report))
 }
 
 async fn ask(
+    method: Method,
     dashboard: SocketAddr,
     path: &str,
     token: Option<&Token>,
 ) -> Result<(SocketAddr, ClientResponse<BoxedPayloadStream>), ProbeError> {
     let address = reach(dashboard);
     let client = awc::Client::builder().timeout(WITHIN).disable_redirects().finish();
-    let mut request = client.get(format!("http://{address}{path}"));
+    let mut request = client.request(method, format!("http://{address}{path}"));
     if let Some(token) = token {
         request = request.bearer_auth(token.reveal());
     }

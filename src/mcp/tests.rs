@@ -25,6 +25,8 @@ use super::socket::{self, Door, Hooks, session_settings};
 #[cfg(feature = "faults")]
 mod autobahn;
 mod calls;
+#[cfg(feature = "faults")]
+mod corpus;
 mod delivery;
 mod envelope;
 mod frames;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, ResponseError, web};
 use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::StartError;
+use super::{Reloader, StartError};
 use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
 use crate::mcp::edge::Limits;
@@ -31,7 +32,7 @@ use crate::mcp::handler::Draining;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
-use crate::security::Gate;
+use crate::security::{self, Gate, Scope};
 
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -67,6 +68,7 @@ fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAd
 /// What the servers need from the inside.
 pub(super) struct Inner {
     pub(super) gate: Gate,
+    pub(super) reloader: Reloader,
     pub(super) board: HealthBoard,
     pub(super) started: Instant,
     pub(super) deltas: mpsc::Sender<Delta>,
@@ -100,6 +102,7 @@ impl Outside {
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
         let door = routes::Door {
             gate: inner.gate.clone(),
+            reloader: Some(inner.reloader),
             health: inner.board.clone(),
             started: inner.started,
             supervisors: Arc::new(inner.supervisors),
@@ -114,6 +117,7 @@ impl Outside {
             .listen(people)
             .map_err(StartError::Thread)?
             .run();
+        let guarded = inner.gate.clone();
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
             toolbox,
@@ -135,6 +139,8 @@ impl Outside {
         let clients = HttpServer::new(move || {
             meter::attach("sessions", &deltas);
             let app = App::new()
+                .wrap(from_fn(security::doorkeeper))
+                .app_data(web::Data::new(guarded.clone()))
                 .default_service(web::to(routes::nothing_but_mcp))
                 .configure(socket::routes(Arc::clone(&door)));
             #[cfg(feature = "faults")]
@@ -176,7 +182,7 @@ impl Outside {
 
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn checked_by(gate: Gate) -> Arc<socket::Check> {
-    Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
+    Arc::new(move |request| gate.check(request, Scope::Client).map_err(|refusal| refusal.error_response()))
 }
 
 /// Sessions and deliveries go into the counters and into the journal; neither may hold a session up.

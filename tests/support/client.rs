@@ -42,7 +42,12 @@ impl Client {
 
     /// A connection of that era, ready to ask.
     pub async fn of(server: &Server, era: Era) -> Self {
-        let bearer = format!("Bearer {TOKEN}");
+        Self::with_token(server, era, TOKEN).await
+    }
+
+    /// A connection that presents this token.
+    pub async fn with_token(server: &Server, era: Era, token: &str) -> Self {
+        let bearer = format!("Bearer {token}");
         let headers = [("Sec-WebSocket-Protocol", "mcp"), ("Authorization", bearer.as_str())];
         let ws = ws::connect(server.mcp, "/mcp", &headers).await.unwrap();
         let mut client = Self { ws, era, next_id: 0, seen: Vec::new(), hello: Value::Null };

@@ -104,6 +104,17 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    /// Tells it to read its settings again.
+    pub fn sighup(&self) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -HUP {}", self.child.id())]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Writes `exai.toml` anew.
+    pub fn write_config(&self, text: &str) {
+        std::fs::write(self.home.path().join("exai.toml"), text).unwrap();
+    }
+
     /// Waits for its end: its exit code, none after a signal.
     pub async fn exit_code(&mut self, within: Duration) -> Option<i32> {
         let by = clock::now() + within;
@@ -161,6 +172,11 @@ impl Server {
     /// `POST` on the clients' port: the status.
     pub async fn post(&self, path: &str) -> u16 {
         http(self.mcp, "POST", path).await.0
+    }
+
+    /// `POST` on the dashboard's port, with the token: status and body.
+    pub async fn post_dashboard(&self, path: &str) -> (u16, String) {
+        http(self.dashboard, "POST", path).await
     }
 
     /// Closes the breakers and gates of a provider and takes it out of its parking, as an operator would.

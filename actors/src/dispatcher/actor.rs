@@ -17,6 +17,7 @@ use super::ending::{Lost, count_refusal};
 use super::journal::Journal;
 use super::messages::{
     Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Phase, Progress,
+    SetLimits,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -71,8 +72,7 @@ impl Dispatcher {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        let crowded =
-            self.desk.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
+        let crowded = self.desk.roster.len() >= self.desk.permits.calls_max();
         if crowded || self.desk.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
@@ -218,6 +218,14 @@ impl Handler<GetLoad> for Dispatcher {
 
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.desk.load())
+    }
+}
+
+impl Handler<SetLimits> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, SetLimits { limits }: SetLimits, _: &mut Context<Self>) {
+        self.desk.permits.set_limits(limits);
     }
 }
 
