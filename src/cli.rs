@@ -4,6 +4,7 @@
 mod args;
 mod ask;
 mod chaos;
+mod connect;
 mod demo;
 mod events;
 mod health;
@@ -43,6 +44,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
+        Command::Connect(connect) => connect::run(&inputs, &connect),
         Command::Token => token::run(&inputs),
     };
     done.unwrap_or_else(|failure| {

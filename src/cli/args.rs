@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use super::connect::clients::{self, Transport};
+
 /// Lets coding agents consult Kimi, GLM and other models over MCP.
 #[derive(Debug, Parser)]
 #[command(name = "exai", version, about, arg_required_else_help = true)]
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Health,
     /// Bring the database's tables up to date
     Migrate,
+    /// Put EXAI among the servers of an MCP client
+    Connect(Connect),
     /// Print the token that clients present, making it if there is none
     Token,
 }
@@ -100,4 +104,24 @@ pub(crate) struct Events {
     /// Print JSON, one event a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `exai connect`
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The client: claude-code, claude-desktop, vscode, cursor, windsurf, codex or gemini
+    #[arg(value_parser = clients::known)]
+    pub(crate) client: String,
+    /// How it shall reach EXAI; else in the best way that it knows
+    #[arg(long)]
+    pub(crate) transport: Option<Transport>,
+    /// Its file, such as a project's own; else the user's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Take EXAI out again
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Only show what the file would be, token and all
+    #[arg(long)]
+    pub(crate) print: bool,
 }
