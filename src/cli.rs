@@ -6,6 +6,7 @@ mod ask;
 mod chaos;
 mod connect;
 mod demo;
+mod doctor;
 mod events;
 mod health;
 mod migrate;
@@ -45,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
         Command::Connect(connect) => connect::run(&inputs, &connect),
+        Command::Doctor(doctor) => doctor::run(&inputs, &doctor),
         Command::Token => token::run(&inputs),
     };
     done.unwrap_or_else(|failure| {

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Migrate,
     /// Put EXAI among the servers of an MCP client
     Connect(Connect),
+    /// Check everything that EXAI needs, and say how to mend what is wrong
+    Doctor(Doctor),
     /// Print the token that clients present, making it if there is none
     Token,
 }
@@ -124,4 +126,12 @@ pub(crate) struct Connect {
     /// Only show what the file would be, token and all
     #[arg(long)]
     pub(crate) print: bool,
+}
+
+/// `exai doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
