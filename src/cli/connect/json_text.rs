@@ -79,18 +79,18 @@ pub(super) fn take(text: &str, path: &[&str]) -> Result<String, EditError> {
     }
     let Some(ours) = only(holder, name)? else { return Ok(text.to_owned()) };
     let at = holder.properties.iter().position(|property| property.range == ours.range).unwrap_or_default();
-    let mut cuts = vec![body[..ours.start()].trim_end().len()..ours.end()];
-    match (next_comma(body, ours.end()), at.checked_sub(1).map(|before| &holder.properties[before])) {
-        (Some(comma), _) => cuts.push(comma..comma + 1),
-        (None, Some(before)) => cuts.extend(next_comma(body, before.end()).map(|comma| comma..comma + 1)),
-        (None, None) => {}
-    }
+    let mut own = body[..ours.start()].trim_end().len()..ours.end();
+    let before = at.checked_sub(1).map(|before| &holder.properties[before]);
+    let comma =
+        next_comma(body, ours.end()).or_else(|| before.and_then(|before| next_comma(body, before.end())));
     // A line comment before ours still needs the end of its line, when nothing after ours brings one.
-    let follows = &body[cuts[0].end..].trim_start_matches([',', ' ', '\t']);
-    let line = &body[..cuts[0].start];
+    let follows = &body[own.end..].trim_start_matches([',', ' ', '\t']);
+    let line = &body[..own.start];
     if line[line.rfind('\n').unwrap_or(0)..].contains("//") && !follows.starts_with(['\n', '\r']) {
-        cuts[0].start = ours.start();
+        own.start = ours.start();
     }
+    let mut cuts = comma.map(|comma| comma..comma + 1).into_iter().collect::<Vec<_>>();
+    cuts.push(own);
     cuts.sort_by_key(|cut| cut.start);
     let mut left = String::from(bom);
     let mut from = 0;
