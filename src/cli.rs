@@ -5,7 +5,9 @@ mod args;
 mod ask;
 mod audit;
 mod chaos;
+mod connect;
 mod demo;
+mod doctor;
 mod events;
 mod health;
 mod migrate;
@@ -46,6 +48,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
+        Command::Connect(connect) => connect::run(&inputs, &connect),
+        Command::Doctor(doctor) => doctor::run(&inputs, &doctor),
         Command::Token(token) => token::run(&inputs, token),
         Command::Reload => reload::run(&inputs),
     };

@@ -19,7 +19,7 @@ pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
 pub(crate) use sections::{Clients, Limits, Listen, Log, LogFormat, Metrics, Models};
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Source, Sources};
 pub(crate) use storage::Storage;
 
 use std::path::PathBuf;

@@ -55,7 +55,7 @@ fn usage_is_explained() {
     let home = Home::new();
     let bare = home.run(&[]);
     assert_eq!(bare.code, Some(2), "{bare:?}");
-    for command in ["serve", "demo", "ask", "status", "health", "migrate", "token"] {
+    for command in ["serve", "demo", "ask", "status", "health", "connect", "doctor", "migrate", "token"] {
         assert!(bare.stderr.contains(command), "{bare:?}");
     }
     assert_eq!(home.run(&["--help"]).code, Some(0));
@@ -150,6 +150,27 @@ fn a_taken_port_is_named_with_its_key() {
     let ran = home.run(&["serve"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("error: ") && ran.stderr.contains("EXAI_LISTEN__MCP"), "{ran:?}");
+}
+
+#[test]
+fn log_lines_tell_their_zone() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let zones =
+        [("", "+00:00"), ("Asia/Tokyo", "+09:00"), ("America/Caracas", "-04:00"), ("No/Where", "+00:00")];
+    for (format, (zone, offset)) in
+        ["text", "json"].into_iter().flat_map(|format| zones.map(|zone| (format, zone)))
+    {
+        let mut home = Home::new();
+        home.set("EXAI_LISTEN__MCP", &taken.local_addr().unwrap().to_string());
+        home.set("EXAI_LOG__FORMAT", format);
+        if !zone.is_empty() {
+            home.set("TZ", zone);
+        }
+        let ran = home.run(&["serve"]);
+        let lines =
+            ran.stderr.lines().filter(|line| line.contains("no provider has a key")).collect::<Vec<_>>();
+        assert!(matches!(lines.as_slice(), [line] if line.contains(offset)), "{format} {zone}: {ran:?}");
+    }
 }
 
 #[test]

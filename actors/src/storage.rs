@@ -15,7 +15,7 @@ mod tls;
 pub(crate) mod url;
 
 pub use error::{ConnectError, StorageError};
-pub use migrations::{MigrateError, Migrated, migrate};
+pub use migrations::{MigrateError, Migrated, inspect, migrate};
 pub use spool::SpoolSettings;
 pub use store::{READS_COMPONENT, Store};
 pub use url::{InvalidUrl, PostgresUrl, TlsMode, Url};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use super::connect::clients::{self, Transport};
 use crate::security::Scope;
 
 /// Lets coding agents consult Kimi, GLM and other models over MCP.
@@ -42,6 +43,10 @@ pub(crate) enum Command {
     Health,
     /// Bring the database's tables up to date
     Migrate,
+    /// Put EXAI among the servers of an MCP client
+    Connect(Connect),
+    /// Check everything that EXAI needs, and say how to mend what is wrong
+    Doctor(Doctor),
     /// Print the token that clients present, making it if there is none; or add, list and revoke named ones
     Token(Token),
     /// Have the running daemon read its keys and limits again, without losing a call (SIGHUP does the same)
@@ -139,6 +144,34 @@ pub(crate) struct Events {
     #[arg(long)]
     pub(crate) follow: bool,
     /// Print JSON, one event a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `exai connect`
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The client: claude-code, claude-desktop, vscode, cursor, windsurf, codex or gemini
+    #[arg(value_parser = clients::known)]
+    pub(crate) client: String,
+    /// How it shall reach EXAI; else in the best way that it knows
+    #[arg(long)]
+    pub(crate) transport: Option<Transport>,
+    /// Its file, such as a project's own; else the user's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Take EXAI out again
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Only show what the file would be, token and all
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+/// `exai doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

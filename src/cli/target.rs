@@ -48,7 +48,7 @@ pub(super) fn mcp_url(address: SocketAddr) -> Result<Url, url::ParseError> {
 
 /// Asks the dashboard's port for a text.
 pub(super) async fn get_text(dashboard: SocketAddr, path: &str, token: &Token) -> Result<String, ProbeError> {
-    let (address, mut response) = ask(dashboard, path, Some(token)).await?;
+    let (address, mut response) = ask(Method::GET, dashboard, path, Some(token)).await?;
     let text = response.body().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
     String::from_utf8(text.into()).map_err(|_| ProbeError::Strange(address))
 }

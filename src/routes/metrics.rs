@@ -3,13 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::routes::Door;
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// The media type of the OpenMetrics text format (OpenMetrics 1.0, "Protocol Negotiation").
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `GET /metrics`.
 pub(super) async fn scrape(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.gate.check(&request)?;
+    door.gate.check(&request, Scope::Dashboard)?;
     Ok(HttpResponse::Ok().content_type(OPENMETRICS).body(door.scrape.text()))
 }

@@ -142,6 +142,17 @@ impl Token {
         read(path)
     }
 
+    /// The token in force, without making one; none where there is none yet.
+    pub(crate) fn existing(config: &Config) -> Result<Option<Self>, TokenError> {
+        if let Some(token) = &config.token {
+            return Ok(Some(token.clone()));
+        }
+        match read(config.token_file.as_deref().ok_or(TokenError::NoFolder)?) {
+            Err(TokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// A token that nobody else has, kept nowhere.
     pub(crate) fn random() -> io::Result<Self> {
         let mut bytes = [0; RANDOM_BYTES];
