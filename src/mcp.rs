@@ -4,6 +4,7 @@
 mod answers;
 mod call;
 pub(crate) mod client;
+mod completions;
 pub(crate) mod connections;
 mod delivery;
 #[cfg(feature = "faults")]
@@ -15,6 +16,7 @@ mod handover;
 mod monitor;
 pub(crate) mod patience;
 mod progress;
+mod prompts;
 mod rate;
 mod resources;
 pub(crate) mod socket;
