@@ -45,7 +45,7 @@ async fn a_long_answer_is_whole_when_its_pages_are_joined() {
     // Characters of one to four bytes, without a line's end to stop at.
     let odd = "\u{4eba}e\u{e9}\u{1f600}".repeat(30_000);
     let put = format!("UPDATE calls SET result = '{odd}' WHERE id = '{call}' RETURNING id AS t");
-    assert_eq!(world.db.texts(&put).await, [call.clone()]);
+    assert_eq!(world.db.texts(&put).await, [call.as_str()]);
     let first = client.call("result", json!({ "call_id": call })).await;
     assert!(rest(&mut client, &first).await.concat() == odd);
     for wrong in [json!(0), json!("1"), json!(1.5), json!(-1)] {

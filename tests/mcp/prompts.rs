@@ -72,7 +72,7 @@ async fn models_and_own_conversations_are_proposed() {
         let begun = &conversation[..conversation.len() - 2];
         assert_eq!(
             proposed(&mut client, chat.clone(), "continuation_id", begun).await,
-            [conversation.clone()]
+            [conversation.as_str()]
         );
         assert!(proposed(&mut client, chat.clone(), "continuation_id", "%").await.is_empty());
         assert!(proposed(&mut client, chat, "prompt", "why").await.is_empty());

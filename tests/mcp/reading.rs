@@ -61,7 +61,7 @@ async fn someone_elses_conversation_looks_like_none(db: Database) {
         let taken = format!(
             "UPDATE conversations SET principal = 'someone else' WHERE id = '{id}' RETURNING id AS t"
         );
-        assert_eq!(world.db.texts(&taken).await, [id.clone()]);
+        assert_eq!(world.db.texts(&taken).await, [id.as_str()]);
         let mut refusals = HashSet::new();
         for uri in [id.as_str(), "0197f2c4-9d5e-7cc1-8a6b-0f5a2f3e4d5c"] {
             let uri = format!("exai://conversations/{uri}");
