@@ -4,6 +4,7 @@
 mod answers;
 mod call;
 pub(crate) mod client;
+mod completions;
 pub(crate) mod connections;
 mod delivery;
 #[cfg(feature = "faults")]
@@ -17,6 +18,7 @@ mod line;
 mod monitor;
 pub(crate) mod patience;
 mod progress;
+mod prompts;
 pub(crate) mod rate;
 mod resources;
 pub(crate) mod socket;

@@ -1,6 +1,7 @@
 //! The database: its schema, its migrations and the reads. Writes go through `StorageWriter` alone.
 
 pub(crate) mod backend;
+pub mod browse;
 mod codes;
 pub(crate) mod connect;
 pub(crate) mod error;

@@ -110,7 +110,10 @@ async fn what_does_not_exist_is_typed() {
         (&json!(-32602), &json!("unknown_tool"))
     );
     assert_eq!(client.request("tools/kall", json!({})).await["error"]["code"], -32601);
-    assert_eq!(client.request("prompts/list", json!({})).await["error"]["code"], -32601);
+    assert_eq!(
+        client.request("resources/subscribe", json!({ "uri": "exai://models" })).await["error"]["code"],
+        -32601
+    );
     let model = client.call("chat", json!({ "prompt": "p", "model": "gpt-0" })).await;
     assert_eq!(model.kind(), "unknown_model");
     let nobody = "01890000-0000-7000-8000-000000000000";

@@ -46,7 +46,7 @@ pub struct Parts {
 /// Everything that answers tool calls; clones share it.
 #[derive(Clone)]
 pub struct Toolbox {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     definitions: Arc<[Definition]>,
 }
 
@@ -77,10 +77,10 @@ impl Toolbox {
                     mail::ask(&self.parts.dispatcher, consult, ASK_WITHIN).await.map_err(undelivered)??;
                 Ok(if attached.started { Started::Running(attached) } else { Started::Watching(attached) })
             }
-            result::NAME => self.result(&caller, result::parse(arguments)?).await,
+            result::NAME => self.result(&caller, result::parse(arguments)?.0).await,
             about::LIST_MODELS => {
-                about::parse_none(about::LIST_MODELS, arguments)?;
-                Ok(Started::Answered(Box::new(self.parts.about.models())))
+                let filter = about::parse_filter(arguments)?;
+                Ok(Started::Answered(Box::new(self.parts.about.list_models(&filter))))
             }
             about::STATUS => {
                 about::parse_none(about::STATUS, arguments)?;
@@ -160,7 +160,7 @@ async fn consult(caller: Caller, arguments: Map<String, Value>) -> Result<Consul
     tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(undelivered(MailError::Closed)))
 }
 
-fn undelivered(why: MailError) -> CallError {
+pub(super) fn undelivered(why: MailError) -> CallError {
     match why {
         MailError::Closed => CallError::new(
             ErrorKind::Internal,
