@@ -12,6 +12,7 @@ pub(crate) mod edge;
 mod envelope;
 pub(crate) mod handler;
 mod handover;
+pub(crate) mod http;
 mod monitor;
 pub(crate) mod patience;
 mod progress;

@@ -16,6 +16,7 @@ pub(super) struct Monitor(Arc<Line>);
 
 #[derive(Debug, Default)]
 struct Line {
+    http: bool,
     peer: Arc<str>,
     client: OnceLock<Client>,
     /// Messages that came before anybody knew from whom.
@@ -25,10 +26,23 @@ struct Line {
 impl Monitor {
     /// A connection was opened by this request.
     pub(super) fn opened(request: &HttpRequest) -> Self {
-        let peer = peer_of(request);
-        let here = Arc::clone(&peer);
-        events::note(lot(Direction::Open, "opened", Weight::Lasting), || Facts { peer, ..Facts::default() });
-        Self(Arc::new(Line { peer: here, ..Line::default() }))
+        Self::begun(request, false)
+    }
+
+    /// A session over HTTP was opened by this request.
+    pub(super) fn opened_over_http(request: &HttpRequest) -> Self {
+        Self::begun(request, true)
+    }
+
+    fn begun(request: &HttpRequest, http: bool) -> Self {
+        let monitor = Self(Arc::new(Line { http, peer: peer_of(request), ..Line::default() }));
+        let lot = Lot { kind: monitor.kind(), ..lot(Direction::Open, "opened", Weight::Lasting) };
+        events::note(lot, || Facts { peer: Arc::clone(&monitor.0.peer), ..Facts::default() });
+        monitor
+    }
+
+    fn kind(&self) -> Kind {
+        if self.0.http { Kind::Http } else { Kind::Websocket }
     }
 
     /// The client said who it is; once.
@@ -74,16 +88,13 @@ impl Monitor {
     pub(super) fn closed(&self, end: &Ended, took: Duration) {
         let outcome =
             if end.write_stall { "write_stall".into() } else { format!("closed_{}", end.close_code).into() };
-        let lot = Lot { outcome, ..lot(Direction::Close, "", Weight::Lasting) };
+        let lot = Lot { outcome, kind: self.kind(), ..lot(Direction::Close, "", Weight::Lasting) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), took, ..Facts::default() });
     }
 
     fn note_message(&self, direction: Direction, bytes: usize) {
-        events::note(lot(direction, "message", Weight::Frequent), || Facts {
-            peer: Arc::clone(&self.0.peer),
-            bytes,
-            ..Facts::default()
-        });
+        let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
+        events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }
 }
 

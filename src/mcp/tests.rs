@@ -81,6 +81,7 @@ struct Setup {
     alone: bool,
     connections: Connections,
     limits: Limits,
+    http: super::http::Sessions,
     session: exai_actors::session::messages::Settings,
     user_timeout: Duration,
 }
@@ -91,6 +92,7 @@ impl Default for Setup {
             alone: false,
             connections: Connections::new(100, 64, &[]),
             limits: Limits::default(),
+            http: super::http::Sessions::default(),
             session: session_settings(),
             user_timeout: Duration::from_secs(10),
         }
@@ -111,6 +113,7 @@ impl Setup {
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
+            http: self.http,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),

@@ -29,6 +29,7 @@ use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
 use crate::mcp::edge::Limits;
 use crate::mcp::handler::Draining;
+use crate::mcp::http::Sessions;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
@@ -121,6 +122,7 @@ impl Outside {
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
+            http: Sessions::default(),
             hooks: hooks(inner.metrics, inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
