@@ -132,6 +132,7 @@ impl Setup {
         })
         .workers(1)
         .client_disconnect_timeout(Duration::ZERO)
+        .h1_allow_half_closed(false)
         .on_connect(socket::on_connect(self.user_timeout))
         .disable_signals()
         .bind("127.0.0.1:0")?;

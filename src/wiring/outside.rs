@@ -140,6 +140,8 @@ impl Outside {
         .client_request_timeout(HEAD_WITHIN)
         // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
         .client_disconnect_timeout(Duration::ZERO)
+        // A client that goes away cancels (MCP 2026-07-28, Streamable HTTP), also while nothing is being said to it.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(CLOSE_WITHIN.as_secs())
         .disable_signals()
         .listen(clients)
