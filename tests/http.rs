@@ -1,5 +1,4 @@
 //! What an MCP client meets over Streamable HTTP: the real daemon, raw requests, the doubles of Kimi and GLM.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
