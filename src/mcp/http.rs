@@ -3,6 +3,7 @@
 
 mod headers;
 mod life;
+mod replies;
 mod sessions;
 mod stream;
 mod transport;
@@ -10,7 +11,6 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::SizedStream;
 use actix_web::guard::GuardContext;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,13 +18,16 @@ use bytestring::ByteString;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::Principal;
 use futures_util::StreamExt;
-use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, JsonRpcMessage, RequestId};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, JsonRpcMessage};
+use tokio_util::sync::CancellationToken;
 
 use self::headers::{SESSION, VERSION, only};
+use self::replies::{
+    EVENTS, FULL_RETRY, JSON, full, refused_message, respond, streamed, too_fast, unknown_session, wrong,
+};
 use self::sessions::Session;
 pub(crate) use self::sessions::Sessions;
-use self::stream::{First, Log};
+use self::stream::Log;
 use self::transport::Incoming;
 use super::connections::Place;
 use super::edge::VERSIONS;
@@ -33,17 +36,8 @@ use super::monitor;
 use super::socket::{Door, refusal, refused_for_place};
 use super::transport::{PARSE_INLINE_BYTES_MAX, read_elsewhere};
 
-const JSON: &str = "application/json";
-const EVENTS: &str = "text/event-stream";
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// How long an answer may take before its stream starts. Until then a client that goes away is not noticed.
-const WHOLE_WITHIN: Duration = Duration::from_millis(50);
-/// When a client that found no place may come back.
-const FULL_RETRY: Duration = Duration::from_secs(10);
-
-/// What a connection keeps while it is answered: its place and, where its end is a cancel, what cancels.
-type Held = (Place, Option<DropGuard>);
 
 /// Whether a GET is for a stream and not for a WebSocket.
 pub(super) fn is_stream(context: &GuardContext<'_>) -> bool {
@@ -72,11 +66,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
     };
     let post = Post { request, door, principal, place, bytes: text.len() };
     let JsonRpcMessage::Request(asked) = &*message else {
-        return if modern_header {
-            HttpResponse::Accepted().finish()
-        } else {
-            post.to_session(message).await
-        };
+        return if modern_header { HttpResponse::Accepted().finish() } else { post.belongs(message).await };
     };
     let opens = matches!(asked.request, ClientRequest::InitializeRequest(_));
     let modern_meta = asked.request.get_meta().protocol_version();
@@ -84,7 +74,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
     if !opens && (modern_header || modern_meta) {
         return post.alone(message).await;
     }
-    if opens { post.open(message).await } else { post.to_session(message).await }
+    if opens { post.open(message).await } else { post.belongs(message).await }
 }
 
 /// `GET`: the stream of what belongs to no request, or the rest of a stream that broke.
@@ -116,8 +106,11 @@ pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpR
 
 /// `DELETE`: the end of a session. Its calls go on.
 pub(super) async fn end(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
-    let ended = enter(&request, &door).and_then(|(principal, _)| session_of(&request, &door, &principal));
-    match ended {
+    let principal = match enter(&request, &door) {
+        Ok((principal, _)) => principal,
+        Err(refused) => return monitor::refused(&request, refused),
+    };
+    match session_of(&request, &door, &principal) {
         Ok((_, session)) => {
             session.end.cancel();
             HttpResponse::NoContent().finish()
@@ -157,7 +150,7 @@ impl Post {
     }
 
     /// Everything else of the eras with sessions belongs to one.
-    async fn to_session(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
+    async fn belongs(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
         match session_of(&self.request, &self.door, &self.principal) {
             // An empty event is no message to clients of 2025-06-18, which knew none.
             Ok((version, session)) => {
@@ -292,51 +285,4 @@ fn session_of<'a>(
         return Err(wrong(StatusCode::BAD_REQUEST, message));
     };
     door.http.find(key, principal).map(|session| (version, session)).ok_or_else(unknown_session)
-}
-
-/// The answer: as one body if it comes at once, else as a stream that starts now.
-async fn respond(log: &Log, resumable: bool, modern: bool, held: Held) -> HttpResponse {
-    match log.first(WHOLE_WITHIN).await {
-        First::Nothing => HttpResponse::Accepted().finish(),
-        First::Stream => streamed(log, 0, resumable, held),
-        First::Whole(text, code) => {
-            let size = u64::try_from(text.len()).unwrap_or_default();
-            let body = SizedStream::new(size, Box::pin(log.clone().body(text, held)));
-            HttpResponse::build(headers::status_of(code, modern)).content_type(JSON).body(body)
-        }
-    }
-}
-
-fn streamed(log: &Log, next: u64, resumable: bool, held: Held) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.content_type(EVENTS).insert_header((header::CACHE_CONTROL, "no-cache"));
-    response.streaming(Box::pin(log.events(next, resumable, held)))
-}
-
-fn refused_message(fault: &Fault, modern: bool) -> HttpResponse {
-    let mut status = headers::status_of(Some(fault.error.code), modern);
-    if modern {
-        status = StatusCode::BAD_REQUEST;
-    }
-    HttpResponse::build(status).content_type(JSON).body(fault.to_text())
-}
-
-fn too_fast(id: RequestId, wait: Duration) -> HttpResponse {
-    let message = "This client sends requests too fast; slow down.";
-    let error = CallError::new(ErrorKind::RateLimited, message).retry_after(wait);
-    HttpResponse::Ok().content_type(JSON).body(Fault::of_call(Some(id), &error).to_text())
-}
-
-fn wrong(status: StatusCode, message: &'static str) -> HttpResponse {
-    refusal(status, &CallError::new(ErrorKind::InvalidArguments, message))
-}
-
-fn unknown_session() -> HttpResponse {
-    let error = CallError::new(ErrorKind::NotFound, "There is no such session; open one with `initialize`.");
-    refusal(StatusCode::NOT_FOUND, &error)
-}
-
-fn full() -> HttpResponse {
-    let error = CallError::new(ErrorKind::OverCapacity, "Every session is taken; come back later.");
-    refusal(StatusCode::SERVICE_UNAVAILABLE, &error.retry_after(FULL_RETRY))
 }

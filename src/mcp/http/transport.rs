@@ -127,13 +127,15 @@ impl HttpTransport {
     /// The stream of the request that a message belongs to.
     fn log_of(&self, message: &ServerJsonRpcMessage) -> &Log {
         let route = match message {
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
+            JsonRpcMessage::Notification(notification) => {
+                let notification = &notification.notification;
+                if let ServerNotification::ProgressNotification(progress) = notification {
                     let token = Some(&progress.params.progress_token);
                     self.routes.values().find(|route| route.token.as_ref() == token)
+                } else {
+                    notification.get_meta().subscription_id().and_then(|id| self.routes.get(&id))
                 }
-                other => other.get_meta().subscription_id().and_then(|id| self.routes.get(&id)),
-            },
+            }
             JsonRpcMessage::Request(_) | JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
         };
         // One without an address goes where somebody reads.
