@@ -21,6 +21,7 @@ struct Line {
     client: OnceLock<Client>,
     /// Messages that came before anybody knew from whom.
     early: AtomicU64,
+    sent: AtomicU64,
 }
 
 impl Monitor {
@@ -67,7 +68,13 @@ impl Monitor {
         if let Some(client) = self.0.client.get() {
             client.message_out();
         }
+        self.0.sent.fetch_add(1, Ordering::Relaxed);
         self.note_message(Direction::Out, bytes);
+    }
+
+    /// Messages that went out to the client.
+    pub(super) fn messages_out(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
     }
 
     /// A request was answered with an error.

@@ -200,15 +200,15 @@ fn ended(door: &Door, session: &Session, opened: bool) {
         (seen.messages_in, seen.since)
     };
     let messages = u64::try_from(messages_in).unwrap_or_default();
-    let end = Ended { close_code: CLOSED, write_stall: false, messages_in: messages, messages_out: 0 };
+    let messages_out = session.monitor.messages_out();
+    let end = Ended { close_code: CLOSED, write_stall: false, messages_in: messages, messages_out };
     session.monitor.closed(&end, clock::now() - since);
     if opened {
         (door.hooks.on_close)(EndedSession {
             id: session.id,
             close_code: i32::from(CLOSED),
             messages_in,
-            // Every message over HTTP that is answered has one answer; what streamed beside it is in the metrics.
-            messages_out: messages_in,
+            messages_out: i64::try_from(messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
         });
     }
