@@ -14,6 +14,7 @@ mod engine;
 mod envelope;
 pub(crate) mod handler;
 mod handover;
+pub(crate) mod http;
 mod line;
 mod monitor;
 pub(crate) mod patience;

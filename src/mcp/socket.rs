@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_http::ws::CloseCode;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, dev, web};
+use actix_web::{HttpRequest, HttpResponse, dev, guard, web};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
@@ -26,6 +26,7 @@ use super::edge::{self, Limits};
 use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
+use super::http::{self, Sessions};
 use super::line::{Line, Pending, Tells};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
@@ -62,6 +63,8 @@ pub(crate) struct Door {
     pub patience: Patience,
     /// Told of sessions.
     pub hooks: Hooks,
+    /// The sessions of clients that come over HTTP.
+    pub http: Sessions,
     /// The drain, which comes before the end: followers of running calls are told.
     pub draining: Draining,
     /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
@@ -111,7 +114,12 @@ pub(crate) fn on_connect(
 /// The routes of the door.
 pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        let resource = web::resource("/mcp").app_data(web::Data::from(door)).route(web::get().to(upgrade));
+        let resource = web::resource("/mcp")
+            .app_data(web::Data::from(door))
+            .route(web::get().guard(guard::fn_guard(http::is_stream)).to(http::listen))
+            .route(web::get().to(upgrade))
+            .route(web::post().to(http::post))
+            .route(web::delete().to(http::end));
         config.service(resource.default_service(web::to(not_allowed)));
     }
 }
@@ -120,7 +128,7 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
     if let Err(refused) = (door.check)(&request) {
         return monitor::refused(&request, refused);
     }
-    let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
+    let message = "This address takes WebSocket upgrades (GET) and Streamable HTTP (POST, GET, DELETE).";
     refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
 }
 
@@ -145,7 +153,7 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
     response
 }
 
-fn refused_for_place(no_place: NoPlace) -> HttpResponse {
+pub(super) fn refused_for_place(no_place: NoPlace) -> HttpResponse {
     let (status, kind, message) = match no_place {
         NoPlace::InAll => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -168,7 +176,7 @@ fn refused_upgrade(not_an_upgrade: NotAnUpgrade) -> HttpResponse {
     refusal(status, &CallError::new(ErrorKind::InvalidArguments, not_an_upgrade.to_string()))
 }
 
-fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
+pub(super) fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     if status == StatusCode::UPGRADE_REQUIRED {
         // RFC 9110 15.5.22 and RFC 6455 4.4 ask for these.
@@ -176,7 +184,7 @@ fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
         response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.insert_header((header::ALLOW, "GET"));
+        response.insert_header((header::ALLOW, "GET, POST, DELETE"));
     }
     if let Some(wait) = error.retry_after_ms {
         response.insert_header((header::RETRY_AFTER, wait.div_ceil(1000).to_string()));
