@@ -21,6 +21,7 @@ pub(crate) mod patience;
 mod progress;
 mod prompts;
 pub(crate) mod rate;
+mod refusals;
 mod resources;
 pub(crate) mod socket;
 mod terms;

@@ -34,7 +34,8 @@ use super::edge::VERSIONS;
 use super::envelope::{self, Fault, Reading};
 use super::line::{PARSE_INLINE_BYTES_MAX, read_elsewhere};
 use super::monitor;
-use super::socket::{Door, refusal, refused_for_place};
+use super::refusals::{refusal, refused_for_place};
+use super::socket::Door;
 
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use super::headers;
 use super::stream::{First, Log};
 use crate::mcp::connections::Place;
 use crate::mcp::envelope::Fault;
-use crate::mcp::socket::refusal;
+use crate::mcp::refusals::refusal;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENTS: &str = "text/event-stream";
