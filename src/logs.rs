@@ -8,6 +8,7 @@ use std::panic::{self, PanicHookInfo};
 
 use env_logger::fmt::Formatter;
 use exai_actors::clock;
+use exai_actors::trail::Trail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::kv::{self, Key, Value, VisitSource};
@@ -95,27 +96,40 @@ fn text_line(out: &mut Formatter, record: &Record<'_>, time: &str) -> io::Result
     let mut fields = TextFields { line };
     // Writing to a string does not fail, and a value that cannot be shown is no reason to lose the line.
     let _ = record.key_values().visit(&mut fields);
+    for (name, value) in trail(record) {
+        fields.put(name, &value);
+    }
     writeln!(out, "{}", fields.line)
+}
+
+/// The call, the session and the trace that the line belongs to, where it does not say so itself.
+fn trail(record: &Record<'_>) -> impl Iterator<Item = (&'static str, String)> {
+    Trail::current().fields().filter(|(name, _)| record.key_values().get(Key::from_str(name)).is_none())
 }
 
 struct TextFields {
     line: String,
 }
 
-impl<'kvs> VisitSource<'kvs> for TextFields {
-    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+impl TextFields {
+    fn put(&mut self, name: &str, value: &str) {
         self.line.push(' ');
-        escape(key.as_str(), &mut self.line);
+        escape(name, &mut self.line);
         self.line.push('=');
-        let value = value.to_string();
         let bare = !value.is_empty() && !value.contains([' ', '"', '=']);
         if bare {
-            escape(&value, &mut self.line);
+            escape(value, &mut self.line);
         } else {
             self.line.push('"');
             escape(&value.replace('\\', "\\\\").replace('"', "\\\""), &mut self.line);
             self.line.push('"');
         }
+    }
+}
+
+impl<'kvs> VisitSource<'kvs> for TextFields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        self.put(key.as_str(), &value.to_string());
         Ok(())
     }
 }
@@ -123,6 +137,7 @@ impl<'kvs> VisitSource<'kvs> for TextFields {
 fn json_line(out: &mut Formatter, record: &Record<'_>, time: &str) -> io::Result<()> {
     let mut fields = JsonFields(Map::new());
     let _ = record.key_values().visit(&mut fields);
+    fields.0.extend(trail(record).map(|(name, value)| (name.to_owned(), value.into())));
     let line = json!({
         "time": time,
         "level": record.level().as_str(),

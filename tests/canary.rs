@@ -122,6 +122,9 @@ async fn fail(world: &World, client: &mut Client) {
         let reply = client.call("chat", arguments).await;
         silent("an error about arguments", &reply.0.to_string());
     }
+    let meta = json!({ "traceparent": ARGUMENT, "exai/answerWithinMs": 7, "tracestate": PROMPT });
+    let traced = json!({ "name": "chat", "arguments": question(), "_meta": meta });
+    client.request("tools/call", traced).await;
     let unknown = json!({ "prompt": PROMPT, "model": ARGUMENT });
     assert_eq!(client.call("chat", unknown).await.kind(), "unknown_model");
     let tool = json!({ "name": ARGUMENT, "arguments": { "prompt": PROMPT } });
@@ -193,6 +196,11 @@ async fn nothing_is_said(levels: &str, format: &str) {
 #[tokio::test]
 async fn nothing_of_a_user_is_logged_as_text() {
     nothing_is_said("trace", "text").await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_user_is_logged_for_debugging() {
+    nothing_is_said("debug", "json").await;
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@
 //!
 //! Beside the actors stand plain modules: [`tools`] (what clients call), [`models`] (the catalogue), [`storage`] (schema and reads),
 //! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the actors' one lock), [`meter`]
-//! (what each thread counts for itself), [`events`] (what happened on connections lately), [`clock`], [`error`], [`ids`], [`receipt`].
+//! (what each thread counts for itself), [`events`] (what happened on connections lately), [`trail`] (which call a log line belongs to),
+//! [`clock`], [`error`], [`ids`], [`receipt`].
 
 pub mod clock;
 pub mod dispatcher;
@@ -46,3 +47,4 @@ pub mod storage;
 pub mod storage_writer;
 pub mod supervised;
 pub mod tools;
+pub mod trail;

@@ -24,6 +24,7 @@ use exai_actors::provider_supervisor::messages::{
 };
 use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
 use exai_actors::supervised::Death;
+use exai_actors::trail::Trail;
 use exai_upstream::{Make, Upstream};
 
 use support::{Running, SOON, begin, dialect, outcome, prompt, rig};
@@ -100,7 +101,13 @@ fn supervised() -> Supervised {
 
 impl Supervised {
     async fn ticket(&self) -> Result<Ticket, CallError> {
-        mail::ask(&self.supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON).await.unwrap()
+        mail::ask(
+            &self.supervisor,
+            TakeTicket { model: "kimi-k2.6".into(), attempt: 1, trail: Trail::default() },
+            SOON,
+        )
+        .await
+        .unwrap()
     }
 
     async fn begin(&self, script: &str) -> Running {
@@ -117,7 +124,12 @@ async fn a_provider_outlives_its_supervisors_panic() {
     let running = rig.begin("tokens=40+pace=10").await;
     let before = rig.ticket().await.unwrap().provider.clone();
     faults::arm(Point::ProviderSupervisor, 1);
-    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
+    let poisoned = mail::ask(
+        &rig.supervisor,
+        TakeTicket { model: "m".into(), attempt: 1, trail: Trail::default() },
+        SOON,
+    )
+    .await;
     assert_eq!(poisoned.err(), Some(MailError::Closed));
     let after = rig.ticket().await.unwrap().provider.clone();
     assert!(before.connected() && before == after);
@@ -138,7 +150,12 @@ async fn a_supervisors_panic_forgets_nothing() {
     }
     let before = rig.ticket().await.unwrap_err();
     faults::arm(Point::ProviderSupervisor, 1);
-    let poisoned = mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await;
+    let poisoned = mail::ask(
+        &rig.supervisor,
+        TakeTicket { model: "m".into(), attempt: 1, trail: Trail::default() },
+        SOON,
+    )
+    .await;
     assert_eq!(poisoned.err(), Some(MailError::Closed));
     early.settle(Settled::Answered);
     let after = rig.ticket().await.unwrap_err();
@@ -148,7 +165,15 @@ async fn a_supervisors_panic_forgets_nothing() {
     tokio::time::sleep(Duration::from_millis(after.retry_after_ms.unwrap())).await;
     let probe = rig.ticket().await.unwrap();
     faults::arm(Point::ProviderSupervisor, 1);
-    assert!(mail::ask(&rig.supervisor, TakeTicket { model: "m".into(), attempt: 1 }, SOON).await.is_err());
+    assert!(
+        mail::ask(
+            &rig.supervisor,
+            TakeTicket { model: "m".into(), attempt: 1, trail: Trail::default() },
+            SOON
+        )
+        .await
+        .is_err()
+    );
     assert_eq!(rig.ticket().await.unwrap_err().detail["state"], "half_open", "the place is still taken");
     drop(probe);
     rig.ticket().await.unwrap();

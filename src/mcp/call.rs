@@ -10,6 +10,7 @@ use exai_actors::dispatcher::messages::{Answer, Attached, Caller, Follower, Phas
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::CallId;
 use exai_actors::tools::{self, Started, ToolAnswer};
+use exai_actors::trail::Trail;
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext, RoleServer};
 use tokio::sync::watch;
@@ -93,14 +94,18 @@ impl Handler {
         };
         let following = |owns| Following { caller: &caller, owns, answer_by };
         // Not raced against the cancel: a call that was started and then forgotten could not be cancelled.
-        match start(caller.clone()).await {
+        let trail = Trail::of_request(&caller);
+        let follow = |attached: Attached, owns| {
+            trail.of_call(attached.call).follow(self.follow(attached, &client, following(owns)))
+        };
+        match trail.follow(start(caller.clone())).await {
             Ok(Started::Answered(answer)) => client.answered(*answer, None),
             Ok(Started::Broken { error, partial }) => {
                 client.answers.failure(&error, None);
                 answers::broken(&error, &partial)
             }
-            Ok(Started::Running(attached)) => self.follow(attached, &client, following(true)).await,
-            Ok(Started::Watching(attached)) => self.follow(attached, &client, following(false)).await,
+            Ok(Started::Running(attached)) => follow(attached, true).await,
+            Ok(Started::Watching(attached)) => follow(attached, false).await,
             Err(error) => client.failed(&error, None),
         }
     }
@@ -108,7 +113,8 @@ impl Handler {
     fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, CallError> {
         let Terms { idempotency_key, retry_unknown } = Terms::read(&context.meta)?;
         let caller = Caller::new(self.principal.clone(), self.session);
-        Ok(Caller { idempotency_key, retry_unknown, ..caller })
+        let traceparent = self.monitor.traceparent(&context.meta);
+        Ok(Caller { idempotency_key, retry_unknown, traceparent, ..caller })
     }
 
     fn answer_by(

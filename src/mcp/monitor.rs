@@ -9,6 +9,12 @@ use exai_actors::clock::UtcMillis;
 use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
+use exai_actors::trail::Traceparent;
+use rmcp::model::RequestMetaObject;
+use serde_json::Value;
+
+/// Where a client says to which trace of its own this belongs (W3C Trace Context): a header, and a key of `_meta`.
+const TRACEPARENT: &str = "traceparent";
 
 /// Tells what happens on one connection; clones tell of the same one.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +25,7 @@ struct Line {
     http: bool,
     peer: Arc<str>,
     client: OnceLock<Client>,
+    traceparent: Option<Traceparent>,
     /// Messages that came before anybody knew from whom.
     early: AtomicU64,
     sent: AtomicU64,
@@ -27,6 +34,7 @@ struct Line {
 impl Monitor {
     /// A connection was opened by this request.
     pub(super) fn opened(request: &HttpRequest) -> Self {
+<<<<<<< HEAD
         Self::begun(request, false)
     }
 
@@ -44,6 +52,21 @@ impl Monitor {
 
     fn kind(&self) -> Kind {
         if self.0.http { Kind::Http } else { Kind::Websocket }
+=======
+        let peer = peer_of(request);
+        let here = Arc::clone(&peer);
+        events::note(lot(Direction::Open, "opened", Weight::Lasting), || Facts { peer, ..Facts::default() });
+        let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.and_then(Traceparent::read);
+        Self(Arc::new(Line { peer: here, traceparent, ..Line::default() }))
+    }
+
+    /// Where a request stands in its client's trace, by what its `_meta` says, else by what the connection was opened with. What is
+    /// no traceparent is ignored, as the recommendation wants.
+    pub(super) fn traceparent(&self, meta: &RequestMetaObject) -> Option<Traceparent> {
+        let said = meta.get(TRACEPARENT).and_then(Value::as_str).and_then(Traceparent::read);
+        said.or(self.0.traceparent)
+>>>>>>> connect2
     }
 
     /// The client said who it is; once.

@@ -44,6 +44,8 @@ struct Known {
 struct Row {
     limit_s: Option<u64>,
     #[serde(default)]
+    set_by_connect: bool,
+    #[serde(default)]
     progress_resets: bool,
     output_tokens: Option<u32>,
 }
@@ -68,7 +70,7 @@ impl Patience {
             toml::from_str::<BTreeMap<String, Row>>(TABLE).expect("the table of clients is well-formed");
         let table = rows.into_iter().map(|(name, row)| Known {
             name: name.to_lowercase(),
-            limit: Some(row.limit_s.map_or(UNKNOWN_LIMIT, Duration::from_secs)),
+            limit: (!row.set_by_connect).then(|| row.limit_s.map_or(UNKNOWN_LIMIT, Duration::from_secs)),
             progress_resets: row.progress_resets,
             output_tokens: row.output_tokens.unwrap_or(OUTPUT_TOKENS),
         });
@@ -142,8 +144,8 @@ mod tests {
             ("cursor-vscode", Some(55), Some(55)),
             ("Windsurf", Some(55), Some(55)),
             ("windsurf-client", Some(55), Some(55)),
-            ("codex-mcp-client", Some(55), Some(55)),
-            ("gemini-cli-mcp-client", Some(595), Some(595)),
+            ("codex-mcp-client", None, None),
+            ("gemini-cli-mcp-client", None, None),
             ("exai", Some(55), None),
             ("", Some(55), None),
             ("claude", Some(55), None),
@@ -154,6 +156,29 @@ mod tests {
         }
         let nameless = Asker { client: None, has_token: false, within: None };
         assert_eq!(patience.answer_within(nameless), Ok(Some(UNKNOWN_WITHIN)));
+    }
+
+    #[test]
+    fn whoever_connect_gives_time_is_left_it() {
+        let connect = toml::from_str::<toml::Table>(include_str!("../cli/connect/clients.toml")).unwrap();
+        let names = BTreeMap::from([
+            ("claude-code", "claude-code"),
+            ("claude-desktop", "claude-ai"),
+            ("codex", "codex-mcp-client"),
+            ("cursor", "cursor-vscode"),
+            ("gemini", "gemini-cli-mcp-client"),
+            ("vscode", "Visual Studio Code"),
+            ("windsurf", "windsurf-client"),
+        ]);
+        assert!(connect.keys().eq(names.keys()), "the names that clients give themselves");
+        let patience = Patience::new(&BTreeMap::new(), DEADLINE);
+        for (id, client) in &connect {
+            let entries = client["entry"].as_table().unwrap().values().map(ToString::to_string);
+            let timed = entries.map(|entry| entry.contains("{seconds}") || entry.contains("{milliseconds}"));
+            let timed = timed.collect::<Vec<_>>();
+            let waits = seconds(&patience, names[id.as_str()], true).is_none();
+            assert!(timed.iter().all(|timed| *timed == waits), "{id}: {timed:?}, and it waits: {waits}");
+        }
     }
 
     #[test]

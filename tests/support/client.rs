@@ -47,9 +47,13 @@ impl Client {
 
     /// A connection that presents this token.
     pub async fn with_token(server: &Server, era: Era, token: &str) -> Self {
+        Self::with_header(server, era, token, ("Sec-WebSocket-Protocol", "mcp")).await
+    }
+
+    /// A connection that says one thing more as it opens.
+    pub async fn with_header(server: &Server, era: Era, token: &str, header: (&str, &str)) -> Self {
         let bearer = format!("Bearer {token}");
-        let headers = [("Sec-WebSocket-Protocol", "mcp"), ("Authorization", bearer.as_str())];
-        let ws = ws::connect(server.mcp, "/mcp", &headers).await.unwrap();
+        let ws = ws::connect(server.mcp, "/mcp", &[("Authorization", &bearer), header]).await.unwrap();
         let mut client = Self { ws, era, next_id: 0, seen: Vec::new(), hello: Value::Null };
         if let Era::Legacy(version) = era {
             let who = json!({ "name": "systest", "version": "1" });

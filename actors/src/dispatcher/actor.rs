@@ -27,6 +27,7 @@ use crate::ids::CallId;
 use crate::mail;
 use crate::provider::messages::GetPartial as UpstreamPartial;
 use crate::supervised::{self, Death, Intensity, Start};
+use crate::trail::Trail;
 
 /// Messages that may wait for the dispatcher.
 const MAILBOX: usize = 4096;
@@ -125,17 +126,18 @@ impl Dispatcher {
         let attached = entry.attached();
         let desk = Rc::clone(&self.desk);
         let request = Request { call, caller, question, request_hash, asked };
-        self.tasks.spawn_local(async move {
+        let trail = Trail::of_request(&request.caller).of_call(call);
+        self.tasks.spawn_local(trail.follow(async move {
             let journal = Journal::new(Rc::clone(&desk), call);
             let lost = Lost { tool: request.question.tool.clone(), asked, journal: journal.clone() };
             let consultation = Consultation::new(desk, request, progress, journal, answering);
-            let ended = match tokio::task::spawn_local(consultation.run(cancel)).await {
+            let ended = match tokio::task::spawn_local(trail.follow(consultation.run(cancel))).await {
                 Ok(ended) => ended,
                 Err(_) => lost.answer().await,
             };
             answer.send_replace(Some(Arc::new(ended)));
             drop(entry);
-        });
+        }));
         Ok(attached)
     }
 }

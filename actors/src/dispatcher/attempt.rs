@@ -15,6 +15,7 @@ use crate::provider::messages::{
     Completion, FailureClass, Partial, Prompt, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
 use crate::provider_supervisor::messages::{Settled, Ticket};
+use crate::trail::Trail;
 
 /// How long a request that is told to end may take to say what it had. It needs no more than its turn on our own thread.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -49,7 +50,7 @@ impl Attempt {
         let (done, outcome) = oneshot::channel();
         let cancel = CancellationToken::new();
         let close = cancel.clone().drop_guard();
-        let start = StartUpstreamCall { call, prompt, progress, cancel, done };
+        let start = StartUpstreamCall { call, trail: Trail::current(), prompt, progress, cancel, done };
         mail::tell(&ticket.provider, start)?;
         Ok(Self { ticket, close, progress: watched, outcome, began: None, noted: false })
     }

@@ -31,6 +31,7 @@ use crate::meter::{self, Counter};
 use crate::provider::messages::Completion;
 use crate::provider_supervisor::messages::{BreakerState, MayGo, TakeTicket, Ticket};
 use crate::storage_writer::messages::Written;
+use crate::trail::Trail;
 
 /// One call, from its question to its answer.
 pub(super) struct Consultation {
@@ -233,7 +234,7 @@ impl Consultation {
 
     async fn take_ticket(&self, plan: &Plan, attempt: u32) -> Result<Ticket, CallError> {
         let supervisor = &self.desk.link(&plan.model.provider)?.supervisor;
-        let wanted = TakeTicket { model: plan.model.id.clone(), attempt };
+        let wanted = TakeTicket { model: plan.model.id.clone(), attempt, trail: Trail::current() };
         match mail::ask(supervisor, wanted, ASK_WITHIN).await.map_err(restarting)? {
             Ok(ticket) => Ok(ticket),
             Err(refusal) => Err(name_alternative(&self.desk, &plan.model, refusal).await),
@@ -289,8 +290,7 @@ impl Consultation {
     }
 
     fn tell_end(&self, answer: &Answer) {
-        let Request { caller, question, asked, .. } = &self.request;
-        let session = caller.session.to_string();
-        tell_end(&self.journal, &session, &question.tool, *asked, answer);
+        let Request { question, asked, .. } = &self.request;
+        tell_end(&self.journal, &question.tool, *asked, answer);
     }
 }

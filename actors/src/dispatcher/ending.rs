@@ -31,13 +31,13 @@ impl Lost {
         let message =
             "The server failed on this call, by a defect of its own. Ask again; report it with the call id.";
         let answer = Err(self.journal.commit_failure(CallError::new(ErrorKind::Internal, message)).await);
-        tell_end(&self.journal, "", &self.tool, self.asked, &answer);
+        tell_end(&self.journal, &self.tool, self.asked, &answer);
         answer
     }
 }
 
 /// Logs and counts the end of a call.
-pub(super) fn tell_end(journal: &Journal, session: &str, tool: &ToolName, asked: Instant, answer: &Answer) {
+pub(super) fn tell_end(journal: &Journal, tool: &ToolName, asked: Instant, answer: &Answer) {
     let took = clock::now() - asked;
     let (level, outcome) = match answer {
         Ok(_) => (log::Level::Info, "completed"),
@@ -45,7 +45,7 @@ pub(super) fn tell_end(journal: &Journal, session: &str, tool: &ToolName, asked:
     };
     let call = journal.call().to_string();
     log::log!(
-        level, call = call.as_str(), session = session, tool = tool.as_str(), outcome = outcome,
+        level, call = call.as_str(), tool = tool.as_str(), outcome = outcome,
         ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         "call ended"
     );

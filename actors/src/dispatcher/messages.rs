@@ -13,6 +13,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal, SessionId, ToolName};
 use crate::provider::messages::{UpstreamPhase, UpstreamProgress};
 use crate::receipt::Receipt;
+use crate::trail::Traceparent;
 
 /// Starts a consultation, or attaches to the running one that has the same idempotency key.
 #[derive(Message)]
@@ -45,12 +46,14 @@ pub struct Caller {
     pub idempotency_key: Option<IdempotencyKey>,
     /// Whether a call of this key whose outcome nobody knows shall be sent, and billed, again.
     pub retry_unknown: bool,
+    /// Where it stands in its client's trace, for the logs.
+    pub traceparent: Option<Traceparent>,
 }
 
 impl Caller {
     /// One that asks without any terms of its own.
     pub fn new(principal: Principal, session: SessionId) -> Self {
-        Self { principal, session, idempotency_key: None, retry_unknown: false }
+        Self { principal, session, idempotency_key: None, retry_unknown: false, traceparent: None }
     }
 }
 

@@ -113,10 +113,10 @@ impl Handler<StartUpstreamCall> for Provider {
         let folding = Rc::new(RefCell::new(fold));
         let listed = Listed::new(&self.kept.running, call, &folding);
         let line = self.line.clone();
-        self.kept.born.tasks.spawn_local(async move {
+        self.kept.born.tasks.spawn_local(ask.trail.follow(async move {
             let _listed = listed;
             call::run(line, ask, folding).await;
-        });
+        }));
     }
 }
 

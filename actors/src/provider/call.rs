@@ -44,7 +44,7 @@ pub(super) type Folding = Rc<RefCell<Fold>>;
 /// Runs one call and sends its outcome, exactly once.
 pub(super) async fn run(line: Line, ask: StartUpstreamCall, folding: Folding) {
     faults::point(Point::UpstreamCall);
-    let StartUpstreamCall { call, prompt, progress, cancel, mut done } = ask;
+    let StartUpstreamCall { call, trail: _, prompt, progress, cancel, mut done } = ask;
     let started = clock::now();
     let mut talk = Talk { line, folding, status: None, first_token: None, rest: None };
     let outcome = tokio::select! {

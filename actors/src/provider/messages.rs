@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::CallId;
 use crate::models::{Model, Role, Usage};
+use crate::trail::Trail;
 
 /// Starts one upstream call. It is answered at once; the outcome comes through `done`, exactly once.
 #[derive(Message)]
@@ -16,6 +17,8 @@ use crate::models::{Model, Role, Usage};
 pub struct StartUpstreamCall {
     /// The call, for the logs.
     pub call: CallId,
+    /// Its trail, for the log.
+    pub trail: Trail,
     /// What is asked.
     pub prompt: Prompt,
     /// Where to publish how far it is; at most once a second.

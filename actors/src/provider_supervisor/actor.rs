@@ -183,7 +183,7 @@ impl Handler<TakeTicket> for ProviderSupervisor {
         if asked.as_ref().is_ok_and(|granted| granted.start_anew) {
             self.start_anew(&context.address());
         }
-        self.publish();
+        ask.trail.within(|| self.publish());
         match asked {
             Ok(granted) => {
                 let myself = context.address();
@@ -215,9 +215,9 @@ impl Handler<Answering> for ProviderSupervisor {
 impl Handler<Returned> for ProviderSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Returned { passes, settled }: Returned, _: &mut Context<Self>) {
+    fn handle(&mut self, Returned { passes, settled, trail }: Returned, _: &mut Context<Self>) {
         self.circuit.settle(&passes, settled, fastrand::f64(), clock::now());
-        self.publish();
+        trail.within(|| self.publish());
     }
 }
 

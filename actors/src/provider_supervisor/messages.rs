@@ -13,6 +13,7 @@ use crate::ids::{ModelId, ProviderName};
 use crate::metrics::messages::BreakerPosition;
 use crate::provider::endpoint::{EndpointError, Key};
 use crate::provider::messages::FailureClass;
+use crate::trail::Trail;
 
 /// Asks for leave to make one upstream call. Refused at once, typed, while the provider or the model must be left alone:
 /// `breaker_open`, `rate_limited` (the provider is too busy), or `over_capacity` (the retry budget is spent).
@@ -23,6 +24,8 @@ pub struct TakeTicket {
     pub model: ModelId,
     /// Which upstream request of its call this is: 1 for the first; a later one spends the provider's retry budget.
     pub attempt: u32,
+    /// The call's, for the log.
+    pub trail: Trail,
 }
 
 /// Asks whether a call could go now, without taking anything: refused exactly as [`TakeTicket`] would be for a first request.

@@ -7,6 +7,7 @@ use super::circuit::Passes;
 use super::messages::{BreakerState, Settled};
 use crate::mail;
 use crate::provider::Provider;
+use crate::trail::Trail;
 
 /// Leave to make one upstream call. Whoever holds it settles it with what became of the call; dropped unsettled it is given back
 /// and counts as nothing.
@@ -51,7 +52,7 @@ impl Ticket {
 
     fn give_back(&mut self, settled: Option<Settled>) {
         if let Some(Slip { supervisor, passes }) = self.slip.take() {
-            told(mail::tell(&supervisor, Returned { passes, settled }));
+            told(mail::tell(&supervisor, Returned { passes, settled, trail: Trail::current() }));
         }
     }
 }
@@ -74,6 +75,8 @@ pub(super) struct Returned {
     pub(super) passes: Passes,
     /// What became of its call; none where nobody can say.
     pub(super) settled: Option<Settled>,
+    /// The call's, for the log.
+    pub(super) trail: Trail,
 }
 
 /// The mailbox is far larger than the calls that can run, and a supervisor that is gone needs no news.

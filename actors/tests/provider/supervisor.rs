@@ -12,6 +12,7 @@ use exai_actors::provider::endpoint::{EndpointError, Key};
 use exai_actors::provider::messages::UpstreamFailure;
 use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, Settled, TakeTicket};
 use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
+use exai_actors::trail::Trail;
 use exai_upstream::{Make, Script, Upstream, key_fingerprint};
 use futures_util::future::join_all;
 
@@ -33,10 +34,14 @@ async fn a_ticket_leads_to_an_answer() {
     let board = HealthBoard::default();
     let supervisor =
         provider_supervisor::start(&config, wiring(&Arbiter::current(), &board), |_, _| {}).unwrap();
-    let ticket = mail::ask(&supervisor, TakeTicket { model: "kimi-k2.6".into(), attempt: 1 }, SOON)
-        .await
-        .unwrap()
-        .unwrap();
+    let ticket = mail::ask(
+        &supervisor,
+        TakeTicket { model: "kimi-k2.6".into(), attempt: 1, trail: Trail::default() },
+        SOON,
+    )
+    .await
+    .unwrap()
+    .unwrap();
     assert_eq!(ticket.breaker, BreakerState::Closed);
     let running = begin(&ticket.provider, prompt(&"kimi".into(), "kimi-k2.6+slow-headers=50"));
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -58,7 +63,7 @@ async fn a_base_url_in_the_clear_is_refused() {
 
 /// One call, if it may go: its outcome is settled as its caller would.
 async fn call(supervisor: &Addr<ProviderSupervisor>) -> Result<(), CallError> {
-    let wanted = TakeTicket { model: "kimi-k2.6".into(), attempt: 1 };
+    let wanted = TakeTicket { model: "kimi-k2.6".into(), attempt: 1, trail: Trail::default() };
     let ticket = mail::ask(supervisor, wanted, SOON).await.unwrap()?;
     let outcome = outcome(begin(&ticket.provider, prompt(&"kimi".into(), "kimi-k2.6"))).await;
     ticket.settle(match outcome {

@@ -14,6 +14,7 @@ use exai_actors::provider::messages::{
     ChatMessage, Completion, Prompt, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
 use exai_actors::provider::{self, Provider, ProviderStart, Timeouts};
+use exai_actors::trail::Trail;
 use exai_upstream::{Make, Upstream};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -109,7 +110,8 @@ pub(crate) fn begin(provider: &Addr<Provider>, prompt: Prompt) -> Running {
     let (done, outcome) = oneshot::channel();
     let cancel = CancellationToken::new();
     let call = CallId::mint();
-    let ask = StartUpstreamCall { call, prompt, progress, cancel: cancel.clone(), done };
+    let ask =
+        StartUpstreamCall { call, trail: Trail::default(), prompt, progress, cancel: cancel.clone(), done };
     mail::tell(provider, ask).unwrap();
     Running { call, cancel, progress: seen, outcome }
 }

@@ -18,6 +18,7 @@ use exai_actors::provider_supervisor::messages::{
     FirstFree, GetStanding, Operate, Order, Settled, Standing, TakeTicket, Ticket,
 };
 use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
+use exai_actors::trail::Trail;
 
 pub(crate) const KEY: &str = "sk-secret";
 pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -54,7 +55,13 @@ impl Rig {
     }
 
     pub(crate) async fn attempt(&self, model: &str, attempt: u32) -> Result<Ticket, CallError> {
-        mail::ask(&self.supervisor, TakeTicket { model: model.into(), attempt }, SOON).await.unwrap()
+        mail::ask(
+            &self.supervisor,
+            TakeTicket { model: model.into(), attempt, trail: Trail::default() },
+            SOON,
+        )
+        .await
+        .unwrap()
     }
 
     /// Opens the model's breaker by five timeouts in a row, and says for how long.
