@@ -8,6 +8,7 @@ mod replica;
 mod routes;
 mod security;
 mod unix;
+mod vitals;
 mod wiring;
 
 use std::process::ExitCode;

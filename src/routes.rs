@@ -11,6 +11,7 @@ mod process;
 mod reload;
 
 pub(crate) use exposition::Scrape;
+pub(crate) use process::Usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -170,6 +171,8 @@ mod tests {
                 StatusCode::SERVICE_UNAVAILABLE,
             ),
             (board(&[("storage", Status::Ok), ("provider:kimi", Status::Down)]), StatusCode::OK),
+            (board(&[("storage", Status::Ok), ("actors", Status::Degraded)]), StatusCode::OK),
+            (board(&[("storage", Status::Ok), ("actors", Status::Down)]), StatusCode::SERVICE_UNAVAILABLE),
         ];
         for (board, status) in table {
             let probe = TestRequest::get().uri("/health/ready").insert_header(("host", "10.0.0.9:8080"));

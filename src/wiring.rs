@@ -10,6 +10,7 @@ mod monitor;
 mod outside;
 mod providers;
 mod reload;
+mod signs;
 mod storage;
 
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ use exai_actors::mail;
 use exai_actors::metrics::Metrics;
 use exai_actors::metrics::messages::Flush;
 use exai_actors::models::Catalogue;
-use exai_actors::storage::{Store, migrate};
+use exai_actors::storage::migrate;
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::config::{Config, Inputs};
 use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
+use crate::vitals::Beats;
 
 use counted::Counted;
 use deaths::Deaths;
@@ -50,8 +52,6 @@ pub(crate) use reload::Reloader;
 const GAVE_UP: u8 = 70;
 /// How long an actor may take beyond what it was asked to wait for.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often it is asked whether the database can be read.
-const READS_PING_EVERY: Duration = Duration::from_secs(5);
 /// How long the last writes may take.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -156,6 +156,7 @@ impl Inside {
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
         let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
+        let beats = Beats::start([("core", &core), ("storage", &stored)]);
         let (store, writer) = (storage.store.clone(), storage.writer.clone());
         let Counted { metrics, load, scrape } =
             counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
@@ -177,9 +178,10 @@ impl Inside {
         };
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
-        actix_rt::spawn(watch_reads(store.clone()));
+        actix_rt::spawn(storage::watch_reads(store.clone()));
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
+        actix_rt::spawn(signs::vitals(&config, &replica, &board, &scrape).watch(beats));
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
         actix_rt::spawn(reload::on_hangup(reloader.clone()));
@@ -260,15 +262,6 @@ async fn drain(
         log::error!("the last writes were not confirmed: {error}");
     }
     log::info!("stopped");
-}
-
-/// Reads are asked for only when a client asks; until then the board would keep what the last of them said.
-async fn watch_reads(store: Store) {
-    loop {
-        tokio::time::sleep(READS_PING_EVERY).await;
-        // The store tells the board by itself.
-        let _ = store.ping().await;
-    }
 }
 
 /// What the server tells of itself.

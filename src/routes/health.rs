@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::routes::Door;
 use crate::security::{Refusal, Scope};
+use crate::vitals::ACTORS;
 
 /// The part that takes calls; `Down` while it drains, and when it is gone.
 const DISPATCHER: &str = "dispatcher";
@@ -55,6 +56,9 @@ fn unready(health: &HealthBoard) -> Option<&'static str> {
         None => return Some("starting"),
         Some(Status::Down) => return Some("the database is not available"),
         Some(Status::Ok | Status::Degraded) => {}
+    }
+    if health.get(ACTORS).is_some_and(|actors| actors.status == Status::Down) {
+        return Some("a thread that calls need stands still");
     }
     match health.get(DISPATCHER).map(|dispatcher| dispatcher.status) {
         Some(Status::Down) => Some("draining"),

@@ -3,13 +3,13 @@
 use std::fs;
 
 /// What the process uses.
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Processor time, user and system, in seconds.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Memory that is in RAM, in bytes.
-    pub(super) resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// Open file descriptors.
-    pub(super) open_fds: u64,
+    pub(crate) open_fds: u64,
 }
 
 impl Usage {
@@ -18,7 +18,7 @@ impl Usage {
         clippy::cast_precision_loss,
         reason = "ticks of a processor: 2^53 of them take millions of years"
     )]
-    pub(super) fn read() -> Option<Self> {
+    pub(crate) fn read() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let statm = fs::read_to_string("/proc/self/statm").ok()?;
         let ticks = ticks(&stat)? as f64;

@@ -21,6 +21,8 @@ use crate::replica::Replica;
 
 /// How often a replica says that it answers for its open calls: twice may fail.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How often it is asked whether the database can be read.
+const READS_PING_EVERY: Duration = Duration::from_secs(5);
 /// How often the closing is tried, each time for as long as a write may take.
 const RECOVER_TRIES: u32 = 20;
 /// The pause between two tries.
@@ -114,4 +116,13 @@ async fn close(writer: &Addr<StorageWriter>, abandoned: Abandoned) -> Result<(),
         log::warn!(interrupted, unknown; "recovered: calls that a process left open are closed");
     }
     Ok(())
+}
+
+/// Reads are asked for only when a client asks; until then the board would keep what the last of them said.
+pub(super) async fn watch_reads(store: Store) {
+    loop {
+        tokio::time::sleep(READS_PING_EVERY).await;
+        // The store tells the board by itself.
+        let _ = store.ping().await;
+    }
 }

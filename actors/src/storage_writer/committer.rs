@@ -24,6 +24,8 @@ use crate::storage::{Durability, Url};
 pub const COMPONENT: &str = "storage";
 /// How often the database is asked whether it is there, while nothing is written.
 const PING_EVERY: Duration = Duration::from_secs(2);
+/// How long the database may be silent before the board says so: with the above it is said within 5 s.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 /// Where an outcome goes.
 type Caller = oneshot::Sender<Result<Written, WriteError>>;
@@ -124,7 +126,10 @@ impl Committer {
         let (records, callers) = taken.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         let records = Arc::new(records);
         let mut done = match self.replay().await {
-            Ok(()) => self.link.run(Job::Write(Arc::clone(&records), self.rules())).await,
+            Ok(()) => {
+                let job = Job::Write(Arc::clone(&records), self.rules());
+                telling(&self.setup.board, self.link.run(job)).await
+            }
             Err(down) => Done::unavailable(rows, down),
         };
         assert_eq!(done.outcomes.len(), rows, "each record has an outcome");
@@ -145,7 +150,7 @@ impl Committer {
     /// Asks how the database is, and writes what waits in the spool if it is well.
     async fn look(&mut self, thoroughly: bool) -> bool {
         self.spooling.reopen().await;
-        let mut down = self.link.run(Job::Ping { thoroughly }).await.down;
+        let mut down = telling(&self.setup.board, self.link.run(Job::Ping { thoroughly })).await.down;
         if down.is_none() {
             down = self.replay().await.err();
         }
@@ -230,4 +235,17 @@ impl Committer {
         board.set(COMPONENT, status, detail, clock::utc_now());
         status == Status::Ok
     }
+}
+
+/// Waits for the database, and tells the board while it is silent.
+async fn telling<T>(board: &HealthBoard, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(SILENT_AFTER, &mut work).await {
+        return done;
+    }
+    if board.get(COMPONENT).is_none_or(|health| health.status != Status::Down) {
+        let detail = format!("the database has been silent for {} s", SILENT_AFTER.as_secs());
+        board.set(COMPONENT, Status::Degraded, detail, clock::utc_now());
+    }
+    work.await
 }
