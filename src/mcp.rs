@@ -17,6 +17,7 @@ pub(crate) mod patience;
 mod progress;
 mod rate;
 mod resources;
+pub(crate) mod sessions;
 pub(crate) mod socket;
 mod terms;
 #[cfg(test)]

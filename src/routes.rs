@@ -1,30 +1,44 @@
 //! The dashboard's door: what people and probes may ask over HTTP. Every answer of a probe is a snapshot that is there already and
 //! waits for no actor.
 
+mod answer;
+mod assets;
 mod breakers;
+mod calls;
 mod events;
+mod feed;
 mod health;
+mod history;
+mod login;
 mod monitor;
+mod panel;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::Addr;
-use actix_web::http::header;
-use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::http::{Method, header};
+use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, guard};
-use exai_actors::clock::Instant;
+use actix_web::{HttpRequest, HttpResponse, guard};
+use exai_actors::clock::{self, Instant};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::HealthBoard;
-use exai_actors::ids::ProviderName;
+use exai_actors::ids::{Principal, ProviderName};
 use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
-use crate::security::Gate;
+use crate::security::{Browsers, COOKIE, Gate, Refusal};
+
+pub(crate) use assets::Folder;
+pub(crate) use panel::Panel;
 
 /// The largest body that a request here may have, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// What our own pages send with whatever changes something: a foreign page cannot, without asking this server first.
+const OUR_PAGE: &str = "x-exai-page";
 
 /// What the handlers know.
 #[derive(Clone)]
@@ -39,24 +53,62 @@ pub(crate) struct Door {
     pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
     /// Which models there are.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// Who has logged in.
+    pub(crate) browsers: Browsers,
+    /// Where the pages are, when not in the binary.
+    pub(crate) folder: Folder,
+}
+
+impl Door {
+    /// Who sends this request: whoever has the token, or a browser that logged in with it. A browser that wants something done says so
+    /// from a page of ours.
+    pub(crate) fn check(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
+        if Gate::presents(request) {
+            return self.gate.check(request);
+        }
+        self.gate.place(request)?;
+        let cookie = request.cookie(COOKIE).ok_or(Refusal::Token)?;
+        if !self.browsers.knows(cookie.value(), clock::now()) {
+            return Err(Refusal::Token);
+        }
+        let only_reads = [Method::GET, Method::HEAD].contains(request.method());
+        let is_our_page = Gate::names_its_page(request) && request.headers().contains_key(OUR_PAGE);
+        if only_reads || is_our_page { Ok("local".into()) } else { Err(Refusal::Origin) }
+    }
 }
 
 /// The routes of the dashboard's port, for `App::configure`.
-pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
+pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
         let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
+        if let Some(panel) = panel {
+            app.app_data(web::Data::new(panel));
+        }
         let scope = web::scope("")
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .wrap(security_headers())
             .wrap(from_fn(monitor::tell))
             .app_data(web::Data::new(door))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
+            .service(resource("/").wrap(Compress::default()).route(get().to(assets::index)))
+            .service(resource("/static/{name}").wrap(Compress::default()).route(get().to(assets::file)))
+            .service(resource("/feed").route(web::get().to(feed::open)))
+            .service(resource("/api/login").route(web::post().to(login::enter)))
+            .service(resource("/api/logout").route(web::post().to(login::leave)))
+            .service(resource("/api/calls/{id}").route(get().to(calls::story)))
+            .service(resource("/api/calls/{id}/cancel").route(web::post().to(calls::cancel)))
+            .service(resource("/api/conversations").route(get().to(history::conversations)))
+            .service(resource("/api/conversations/{id}/read").route(web::post().to(calls::content)))
+            .service(resource("/api/sessions/{id}/disconnect").route(web::post().to(sessions::disconnect)))
+            .service(resource("/api/observations").route(get().to(history::observations)))
+            .service(resource("/api/history").route(get().to(history::metrics)))
+            .service(resource("/api/config").route(get().to(history::config)))
             .service(resource("/api/events").route(get().to(events::list)))
             .service(
-                web::resource("/api/breakers")
-                    .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                resource("/api/breakers")
                     .route(get().to(breakers::list))
                     .route(web::post().to(breakers::operate)),
             )
@@ -89,7 +141,7 @@ pub(crate) async fn nothing_but_mcp() -> HttpResponse {
 }
 
 async fn wrong_method() -> HttpResponse {
-    let error = CallError::new(ErrorKind::InvalidArguments, "This path takes GET alone.");
+    let error = CallError::new(ErrorKind::InvalidArguments, "This path does not take that method.");
     HttpResponse::MethodNotAllowed()
         .insert_header((header::ALLOW, "GET, HEAD"))
         .json(serde_json::json!({ "error": error }))
@@ -118,8 +170,10 @@ mod tests {
             started: clock::now(),
             supervisors: Arc::default(),
             catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+            browsers: Browsers::default(),
+            folder: Folder::default(),
         };
-        let app = init_service(App::new().configure(dashboard(door))).await;
+        let app = init_service(App::new().configure(dashboard(door, None))).await;
         let response = call_service(&app, request.to_request()).await;
         assert_eq!(
             response.headers().get("x-content-type-options").map(|value| value.as_bytes()),

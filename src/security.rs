@@ -1,6 +1,7 @@
 //! Who may come in: the Host and Origin of a request, then its token, before anything else is looked at. Refuses what it does not
 //! know, compares in constant time, and never takes a token from a query.
 
+mod browsers;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::Listen;
+pub(crate) use browsers::{Browsers, COOKIE};
 pub(crate) use names::{HostName, WebOrigin, host_pattern, origin_pattern};
 pub(crate) use token::{Token, TokenError};
 
@@ -68,11 +70,30 @@ impl Gate {
 
     /// Who sends this request, or why it is not let in.
     pub(crate) fn check(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
-        let host = self.host(request)?;
-        self.origin(request, &host)?;
+        self.place(request)?;
         let presented = presented(request).ok_or(Refusal::Token)?;
-        let same = digest(&presented).ct_eq(&self.rules.token);
-        if bool::from(same) { Ok(PRINCIPAL.into()) } else { Err(Refusal::Token) }
+        if self.is_token(&presented) { Ok(PRINCIPAL.into()) } else { Err(Refusal::Token) }
+    }
+
+    /// Whether the request calls this server by its name, and comes from no foreign page; its token is not looked at.
+    pub(crate) fn place(&self, request: &HttpRequest) -> Result<(), Refusal> {
+        let host = self.host(request)?;
+        self.origin(request, &host)
+    }
+
+    /// Whether the request says from which page it comes; only after [`Gate::place`] is that one of ours.
+    pub(crate) fn names_its_page(request: &HttpRequest) -> bool {
+        request.headers().contains_key(ORIGIN)
+    }
+
+    /// Whether it presents anything as a token.
+    pub(crate) fn presents(request: &HttpRequest) -> bool {
+        request.headers().contains_key(AUTHORIZATION)
+    }
+
+    /// Whether this is the token.
+    pub(crate) fn is_token(&self, presented: &str) -> bool {
+        digest(presented).ct_eq(&self.rules.token).into()
     }
 
     fn host(&self, request: &HttpRequest) -> Result<HostName, Refusal> {

@@ -38,3 +38,11 @@ impl EndRequests {
         }
     }
 }
+
+/// Bytes of memory that the process holds; 0 where the system does not say.
+pub(crate) fn memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = held.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,5 +1,6 @@
 //! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
+mod dashboard;
 mod deaths;
 mod error;
 #[cfg(feature = "faults")]
@@ -183,6 +184,16 @@ impl Inside {
             started: about.started,
             metrics: metrics.clone(),
             writer: writer.clone(),
+            panel: dashboard::start(
+                &config,
+                dashboard::Inside {
+                    dispatcher: &dispatcher,
+                    metrics: &metrics,
+                    supervisors: &supervisors,
+                    store: &store,
+                    board: &board,
+                },
+            ),
             supervisors: supervisors.clone(),
             catalogue,
         };

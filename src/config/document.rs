@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::config::error::{ConfigError, reword};
 use crate::config::inputs::Inputs;
 use crate::config::providers::RawProvider;
-use crate::config::sections::{Clients, Limits, Listen, Log, Models};
+use crate::config::sections::{Clients, Dashboard, Limits, Listen, Log, Models};
 use crate::config::sources::{Source, Sources};
 use crate::config::storage::RawStorage;
 
@@ -31,11 +31,13 @@ pub(super) struct Document {
     pub(super) providers: BTreeMap<String, RawProvider>,
     pub(super) models: Models,
     pub(super) clients: Clients,
+    pub(super) dashboard: Dashboard,
     pub(super) log: Log,
 }
 
 /// The names of the document's sections.
-const SECTIONS: [&str; 7] = ["listen", "storage", "limits", "providers", "models", "clients", "log"];
+const SECTIONS: [&str; 8] =
+    ["listen", "storage", "limits", "providers", "models", "clients", "dashboard", "log"];
 
 impl Document {
     /// Reads the file, if there is one, and lays the variables over it.

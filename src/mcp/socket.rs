@@ -27,6 +27,7 @@ use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
+use super::sessions::{Card, Sessions};
 use super::transport::{Ends, SocketTransport, Tells};
 
 /// The subprotocol that the usual clients offer.
@@ -59,6 +60,8 @@ pub(crate) struct Door {
     pub limits: Limits,
     /// How long clients wait for their answers.
     pub patience: Patience,
+    /// Who is connected.
+    pub open: Sessions,
     /// Told of sessions.
     pub hooks: Hooks,
     /// The drain, which comes before the end: followers of running calls are told.
@@ -207,11 +210,15 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
     let (introduced, was_introduced) = watch::channel(false);
     let (connected, connected_at) = (clock::now(), clock::utc_now());
     let (on_open, who) = (Arc::clone(&door.hooks.on_open), monitor.clone());
+    let (open, told_to_go) = (door.open.clone(), CancellationToken::new());
+    let leaves = told_to_go.clone();
     let tells = Tells {
         on_open: Box::new(move |facts| {
             introduced.send_replace(true);
             who.introduced(&facts.name, &principal, connected_at);
-            on_open(new_session(id, principal.clone(), facts, connected_at));
+            let session = new_session(id, principal.clone(), facts, connected_at);
+            open.enter(Card { session: session.clone(), monitor: who.clone(), leaves: leaves.clone() });
+            on_open(session);
         }),
         on_delivered: Arc::clone(&door.hooks.on_delivered),
     };
@@ -231,8 +238,9 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
             // The engine has ended; what it wrote last is written, and then the socket goes too.
             outbox.close(CloseCode::Normal).await;
         },
-        say_goodbye(&door.leaving, running, &outbox),
+        say_goodbye(&door.leaving, &told_to_go, running, &outbox),
     );
+    door.open.leave(id);
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
@@ -268,9 +276,15 @@ fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
 }
 
 /// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended.
-async fn say_goodbye(leaving: &CancellationToken, mut in_flight: watch::Receiver<usize>, outbox: &Outbox) {
+async fn say_goodbye(
+    leaving: &CancellationToken,
+    told_to_go: &CancellationToken,
+    mut in_flight: watch::Receiver<usize>,
+    outbox: &Outbox,
+) {
     tokio::select! {
         () = leaving.cancelled() => {}
+        () = told_to_go.cancelled() => return outbox.close(CloseCode::Policy).await,
         () = outbox.gone() => return,
     }
     tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|running| *running == 0)).await.ok();

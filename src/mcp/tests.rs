@@ -111,6 +111,7 @@ impl Setup {
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
+            open: Default::default(),
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),

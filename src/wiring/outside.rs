@@ -32,7 +32,7 @@ use crate::mcp::handler::Draining;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
-use crate::security::Gate;
+use crate::security::{Browsers, Gate};
 
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -71,6 +71,7 @@ pub(super) struct Inner {
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     pub(super) catalogue: Arc<Catalogue>,
+    pub(super) panel: routes::Panel,
 }
 
 /// The running servers.
@@ -101,15 +102,21 @@ impl Outside {
             started: inner.started,
             supervisors: Arc::new(inner.supervisors),
             catalogue: inner.catalogue,
+            browsers: Browsers::default(),
+            folder: routes::Folder(config.dashboard.folder.clone()),
         };
-        let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
-            .workers(1)
-            .client_request_timeout(HEAD_WITHIN)
-            .shutdown_timeout(CLOSE_WITHIN.as_secs())
-            .disable_signals()
-            .listen(people)
-            .map_err(StartError::Thread)?
-            .run();
+        let (panel, open) = (inner.panel.clone(), inner.panel.sessions.clone());
+        let people = HttpServer::new(move || {
+            App::new().configure(routes::dashboard(door.clone(), Some(panel.clone())))
+        })
+        .workers(1)
+        .on_connect(socket::on_connect(WRITE_STALL))
+        .client_request_timeout(HEAD_WITHIN)
+        .shutdown_timeout(CLOSE_WITHIN.as_secs())
+        .disable_signals()
+        .listen(people)
+        .map_err(StartError::Thread)?
+        .run();
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
             toolbox,
@@ -121,6 +128,7 @@ impl Outside {
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
+            open,
             hooks: hooks(inner.metrics, inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),

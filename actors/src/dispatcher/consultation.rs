@@ -114,6 +114,7 @@ impl Consultation {
 
     async fn consult(&mut self) -> Result<Asked, CallError> {
         let mut plan = Plan::make(&self.desk, &self.request).await?;
+        self.answering.model.replace(Some((plan.model.provider.clone(), plan.model.id.clone())));
         let mut queued = Duration::ZERO;
         let requested = self.desk.permits.request(plan.scopes(&self.request.caller)).map_err(no_permit)?;
         let permit = match requested {
@@ -251,7 +252,7 @@ impl Consultation {
     async fn attempt(&mut self, ticket: Ticket, plan: &Plan) -> Result<Outcome, CallError> {
         let prompt = plan.prompt(&self.request.question);
         let attempt = Attempt::start(ticket, self.request.call, prompt).map_err(restarting)?;
-        self.answering.replace(Some(attempt.provider()));
+        self.answering.provider.replace(Some(attempt.provider()));
         let attempt = self.attempt.insert(attempt);
         let outcome = loop {
             match attempt.hear().await {
@@ -288,5 +289,7 @@ impl Consultation {
         let Request { call, caller, question, asked, .. } = &self.request;
         let session = caller.session.to_string();
         tell_end(&self.desk, *call, &session, &question.tool, *asked, answer);
+        let asked_model = self.answering.model.borrow().clone();
+        self.desk.ended.push(&self.request, asked_model, answer);
     }
 }

@@ -53,6 +53,7 @@ pub(crate) mod sqlite {
 
     pub(crate) mod batch;
     mod events;
+    pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
@@ -86,6 +87,7 @@ pub(crate) mod postgres {
 
     pub(crate) mod batch;
     mod events;
+    pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;

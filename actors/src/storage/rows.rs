@@ -11,6 +11,10 @@ use crate::ids::{
 };
 use crate::models::{Role, Usage};
 
+mod history;
+
+pub use history::{AttemptSeen, Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen};
+
 /// The state of a call in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

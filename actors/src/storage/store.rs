@@ -40,13 +40,13 @@ enum DatabasePool {
 
 /// Runs one read on a connection of whichever database it is: one text, expanded for both.
 macro_rules! read {
-    ($store:expr, $read:ident($($argument:ident),*)) => {
+    ($store:expr, $module:ident::$read:ident($($argument:ident),*)) => {
         match &$store.pool {
             DatabasePool::Sqlite(pool) => {
                 let read = async {
                     let mut conn = pool.get().await.map_err(no_connection)?;
                     // The connection goes with the work: a caller that no longer waits leaves no connection half in use.
-                    let work = move || sqlite::read::$read(&mut conn, $($argument),*).now_or_never();
+                    let work = move || sqlite::$module::$read(&mut conn, $($argument),*).now_or_never();
                     match tokio::task::spawn_blocking(work).await {
                         Ok(Some(outcome)) => outcome,
                         Ok(None) | Err(_) => Err(StorageError::Closed),
@@ -58,7 +58,7 @@ macro_rules! read {
                 let read = async {
                     let mut lease = Lease(Some(pool.get().await.map_err(no_connection)?));
                     let Some(conn) = lease.0.as_mut() else { return Err(StorageError::Closed) };
-                    let outcome = postgres::read::$read(&mut &**conn, $($argument),*).boxed().await;
+                    let outcome = postgres::$module::$read(&mut &**conn, $($argument),*).boxed().await;
                     lease.give_back();
                     outcome
                 };
@@ -67,6 +67,8 @@ macro_rules! read {
         }
     };
 }
+
+mod history;
 
 impl Store {
     /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
@@ -114,7 +116,7 @@ impl Store {
     ) -> Result<Option<Thread>, StorageError> {
         let turns_max = i64::try_from(turns_max.min(TURNS_MAX)).unwrap_or(0);
         let principal = principal.clone();
-        read!(self, thread(principal, conversation, turns_max))
+        read!(self, read::thread(principal, conversation, turns_max))
     }
 
     /// Loads a call of this principal.
@@ -124,7 +126,7 @@ impl Store {
         call: CallId,
     ) -> Result<Option<StoredCall>, StorageError> {
         let principal = principal.clone();
-        read!(self, call(principal, call))
+        read!(self, read::call(principal, call))
     }
 
     /// Loads the call to which this principal gave this key.
@@ -134,12 +136,12 @@ impl Store {
         key: &IdempotencyKey,
     ) -> Result<Option<StoredCall>, StorageError> {
         let (principal, key) = (principal.clone(), key.clone());
-        read!(self, call_by_key(principal, key))
+        read!(self, read::call_by_key(principal, key))
     }
 
     /// Asks whether the database answers.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        read!(self, ping())
+        read!(self, read::ping())
     }
 
     /// Ends a read that takes too long, and tells the board when the reads begin or cease to work.
