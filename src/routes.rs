@@ -67,12 +67,13 @@ impl Door {
             return self.gate.check(request);
         }
         self.gate.place(request)?;
-        let cookie = request.cookie(COOKIE).ok_or(Refusal::Token)?;
-        if !self.browsers.knows(cookie.value(), clock::now()) {
-            return Err(Refusal::Token);
+        let sent_by_us = request.headers().contains_key(OUR_PAGE);
+        let known = |held: &str| self.browsers.knows(held, clock::now());
+        if !request.cookie(COOKIE).is_some_and(|cookie| known(cookie.value())) {
+            return Err(if sent_by_us { Refusal::Login } else { Refusal::Token });
         }
         let only_reads = [Method::GET, Method::HEAD].contains(request.method());
-        let is_our_page = Gate::names_its_page(request) && request.headers().contains_key(OUR_PAGE);
+        let is_our_page = Gate::names_its_page(request) && sent_by_us;
         if only_reads || is_our_page { Ok("local".into()) } else { Err(Refusal::Origin) }
     }
 }

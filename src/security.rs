@@ -57,6 +57,9 @@ pub(crate) enum Refusal {
         "Present the token that `exai token` prints: `Authorization: Bearer TOKEN`, or as the password of Basic."
     )]
     Token,
+    /// A page of ours sent it whose browser has not logged in, or no longer.
+    #[error("Log in with the token that `exai token` prints.")]
+    Login,
 }
 
 impl Gate {
@@ -150,6 +153,7 @@ impl Refusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Token => "token",
+            Self::Login => "login",
         }
     }
 }
@@ -158,15 +162,18 @@ impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Host | Self::Origin => StatusCode::FORBIDDEN,
-            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::Login => StatusCode::UNAUTHORIZED,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         let error = CallError::new(ErrorKind::Unauthorized, self.to_string()).with("refused", self.what());
         let mut response = HttpResponse::build(self.status_code());
-        if *self == Self::Token {
+        if self.status_code() == StatusCode::UNAUTHORIZED {
             response.append_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"exai\"")));
+        }
+        // A browser would ask for a password by itself, in front of our own page.
+        if *self == Self::Token {
             response.append_header((
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"exai\", charset=\"UTF-8\""),

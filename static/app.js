@@ -1,6 +1,6 @@
 // The page: login, the strip, the panels and which of them is shown.
 import { $, h, say, ms, usd, count } from "./dom.js";
-import { all, close, onChange, open, part, picture, post } from "./feed.js";
+import { all, ask, close, onChange, open, part, picture, post } from "./feed.js";
 import { calls, events, overview, sessions } from "./live.js";
 import { auditor, config, conversations, metrics } from "./history.js";
 import { trial } from "./trial.js";
@@ -11,7 +11,7 @@ const PANELS = [["overview", "Overview", overview], ["calls", "Calls", calls], [
 let shown = null;
 
 async function begin() {
-  const known = await fetch("/api/config");
+  const known = await ask("/api/config");
   if (known.status === 401) {
     $("login").hidden = false;
     $("token").focus();

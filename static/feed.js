@@ -23,7 +23,7 @@ export function open() {
     if (!wanted) return;
     setTimeout(async () => {
       if (!wanted) return;
-      const alive = await fetch("/api/config").catch(() => null);
+      const alive = await ask("/api/config").catch(() => null);
       if (alive && alive.status === 401) location.reload();
       else open();
     }, wait);
@@ -61,8 +61,11 @@ export async function post(path, body = {}) {
   return fetch(path, { method: "POST", headers: { "content-type": "application/json", "x-exai-page": "1" }, body: JSON.stringify(body) });
 }
 
+// The header also keeps the browser from asking for a password by itself.
+export const ask = (path) => fetch(path, { headers: { "x-exai-page": "1" } });
+
 export async function get(path) {
-  const answer = await fetch(path);
+  const answer = await ask(path);
   if (answer.status === 401) location.reload();
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.error?.message ?? `The server answered ${answer.status}.`);

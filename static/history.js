@@ -48,7 +48,7 @@ const RANGES = [[15, "15 min"], [60, "1 h"], [360, "6 h"], [1440, "24 h"], [1008
 
 export function metrics() {
   const charts = h("div", { class: "cols" });
-  const buttons = RANGES.map(([minutes, name]) => h("button", { type: "button", "aria-pressed": minutes === 15, onclick: () => choose(minutes) }, name));
+  const buttons = RANGES.map(([minutes, name]) => h("button", { type: "button", "aria-pressed": String(minutes === 15), onclick: () => choose(minutes) }, name));
   const models = h("div");
   let range = 15;
   function choose(minutes) { range = minutes; buttons.forEach((button, n) => button.setAttribute("aria-pressed", RANGES[n][0] === minutes)); load(); }

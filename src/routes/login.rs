@@ -25,9 +25,9 @@ pub(super) async fn enter(
     body: web::Bytes,
 ) -> Result<HttpResponse, Refusal> {
     door.gate.place(&request)?;
-    let presented = serde_json::from_slice::<Login>(&body).map_err(|_| Refusal::Token)?;
+    let presented = serde_json::from_slice::<Login>(&body).map_err(|_| Refusal::Login)?;
     if !door.gate.is_token(presented.token.trim()) {
-        return Err(Refusal::Token);
+        return Err(Refusal::Login);
     }
     let Some(secret) = door.browsers.enter(clock::now()) else {
         let error =

@@ -40,14 +40,23 @@ impl Client {
         Self::of(server, Era::Legacy("2025-11-25")).await
     }
 
+    /// A connection of a client that gives itself this name.
+    pub async fn named(server: &Server, name: &str) -> Self {
+        Self::introduced(server, Era::Legacy("2025-11-25"), name).await
+    }
+
     /// A connection of that era, ready to ask.
     pub async fn of(server: &Server, era: Era) -> Self {
+        Self::introduced(server, era, "systest").await
+    }
+
+    async fn introduced(server: &Server, era: Era, name: &str) -> Self {
         let bearer = format!("Bearer {TOKEN}");
         let headers = [("Sec-WebSocket-Protocol", "mcp"), ("Authorization", bearer.as_str())];
         let ws = ws::connect(server.mcp, "/mcp", &headers).await.unwrap();
         let mut client = Self { ws, era, next_id: 0, seen: Vec::new(), hello: Value::Null };
         if let Era::Legacy(version) = era {
-            let who = json!({ "name": "systest", "version": "1" });
+            let who = json!({ "name": name, "version": "1" });
             let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": who });
             client.hello = client.request("initialize", params).await;
             client.notify("notifications/initialized", json!({})).await;
