@@ -1,7 +1,7 @@
 // Lines over time, drawn as SVG.
 import { h, svg, clock, day } from "./dom.js";
 
-const [W, H, LEFT, BOTTOM, TOP] = [600, 170, 46, 20, 8];
+const [W, H, LEFT, BOTTOM, TOP] = [440, 160, 50, 18, 8];
 
 export function chart(title, series, show, from, to) {
   const points = series.flatMap((one) => one.points).filter(([, y]) => Number.isFinite(y));

@@ -127,11 +127,18 @@ export function auditor() {
   return { element: card("Auditor", [h("span", { class: "grow" }), h("div", { class: "filters" }, severity, category)], said, list.element) };
 }
 
+// Nested values by their dotted names.
+function flat(values, prefix = "") {
+  return Object.entries(values).flatMap(([name, value]) => value !== null && typeof value === "object" && !Array.isArray(value) ? flat(value, `${prefix}${name}.`)
+    : [[prefix + name, Array.isArray(value) ? value.join(", ") || "none" : String(value ?? "not set")]]);
+}
+
 export function config() {
   const body = h("div", { class: "body" }, h("p", { class: "soft" }, "Reading…"));
   get("/api/config").then((known) => body.replaceChildren(
     h("p", {}, `EXAI ${known.version}, up ${ago(Date.now() - known.uptime_s * 1000)}`),
-    ...Object.entries(known.config).map(([section, values]) => h("section", {}, h("h3", {}, section), h("pre", { class: "mono" }, JSON.stringify(values, null, 2)))),
+    h("div", { class: "cols config" }, Object.entries(known.config).map(([section, values]) => h("section", {}, h("h3", {}, section),
+      typeof values === "object" && values !== null ? h("dl", { class: "plain" }, flat(values).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "mono" }, value)))) : h("p", { class: "mono" }, String(values))))),
   )).catch((error) => body.replaceChildren(problem(error)));
   return { element: card("Configuration in force", h("span", { class: "soft" }, "secrets are masked"), body) };
 }

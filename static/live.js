@@ -22,7 +22,8 @@ function story(one, parked) {
   if (one.state === "closed") return one.failures ? `${one.failures} failures in the last 30 s.` : "Calls go through.";
   if (one.state === "disabled") return "The operator lets everything through.";
   const why = one.why === "operator" ? "by the operator" : `after failures (${one.why ?? "several"})`;
-  return `${WORDS[one.state]?.[0] ?? one.state} ${why}, for ${ago(one.since)}. ${next(one.until)}`;
+  const word = WORDS[one.state]?.[0] ?? one.state;
+  return `${word[0].toUpperCase()}${word.slice(1)} ${why}, for ${ago(one.since)}. ${next(one.until)}`;
 }
 
 const next = (until) => until ? `Next probe in ${Math.max(0, Math.ceil((until - Date.now()) / 1000))} s.` : "Until it is reset.";
@@ -82,10 +83,10 @@ function callTable(empty) {
   return table([
     { name: "Call", text: (c) => c.id, make: (c) => h("button", { type: "button", class: "open", "data-call": c.id, "aria-label": `Open call ${c.id}`, onclick: () => openCall(c.id) }, `…${c.id.slice(-8)}`) },
     { name: "Phase", text: (c) => c.phase, make: (c) => pill(c.phase, c.ended ? toneOf(c.phase) : "warn") },
-    { name: "Tool", text: (c) => c.tool },
-    { name: "Model", text: (c) => c.model ?? "" , mono: true },
     { name: "Time", text: secondsOf, n: true },
     { name: "Tokens", text: (c) => short(c.tokens), n: true },
+    { name: "Model", text: (c) => c.model ?? "" , mono: true },
+    { name: "Tool", text: (c) => c.tool },
     { name: "Cost", text: (c) => c.ended ? usd(c.cost_usd) : "", n: true },
     { name: "Asked", text: (c) => clock(c.asked_at), n: true },
     { name: "", text: (c) => c.ended, make: (c) => c.ended ? h("span") : h("button", { type: "button", class: "danger", "data-cancel": c.id, "aria-label": `Cancel call ${c.id}`,

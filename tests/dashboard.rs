@@ -86,7 +86,7 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     // A breaker is forced open, and calls are refused until it is reset.
     browser.show("overview").await;
     browser.click("button[data-order='kimi:force_open']").await;
-    browser.until("it is open", "return document.querySelector('[data-provider=kimi]').innerText.includes('forced open by the operator')").await;
+    browser.until("it is open", "return document.querySelector('[data-provider=kimi]').innerText.includes('Forced open by the operator')").await;
     assert_eq!(client.chat("refused").await.kind(), "breaker_open");
     browser
         .until(

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exai_actors::ids::SessionId;
+use exai_actors::clock::UtcMillis;
+use exai_actors::ids::{Principal, SessionId};
 use exai_actors::storage::rows::NewSession;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::edge::Facts;
 use super::monitor::Monitor;
 
 /// Sessions that are shown; the oldest of more.
@@ -63,4 +65,15 @@ impl Card {
             "messages_out": messages_out, "active_at": active_at,
         })
     }
+}
+
+/// The row of a session that introduced itself, over which transport and when.
+pub(super) fn new_session(
+    id: SessionId,
+    principal: Principal,
+    facts: Facts,
+    (transport, connected_at): (&str, UtcMillis),
+) -> NewSession {
+    let Facts { client, protocol, name: _ } = facts;
+    NewSession { id, principal, client, protocol, transport: transport.to_owned(), connected_at }
 }

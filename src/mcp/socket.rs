@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_http::ws::CloseCode;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, dev, web};
-use exai_actors::clock::{self, UtcMillis};
+use exai_actors::clock;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
 use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::{Connections, NoPlace};
-use super::edge::{self, Limits};
+use super::edge::Limits;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
-use super::sessions::{Card, Sessions};
+use super::sessions::{Card, Sessions, new_session};
 use super::transport::{Ends, SocketTransport, Tells};
 
 /// The subprotocol that the usual clients offer.
@@ -216,7 +216,7 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
         on_open: Box::new(move |facts| {
             introduced.send_replace(true);
             who.introduced(&facts.name, &principal, connected_at);
-            let session = new_session(id, principal.clone(), facts, connected_at);
+            let session = new_session(id, principal.clone(), facts, (TRANSPORT, connected_at));
             open.enter(Card { session: session.clone(), monitor: who.clone(), leaves: leaves.clone() });
             on_open(session);
         }),
@@ -289,14 +289,4 @@ async fn say_goodbye(
     }
     tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|running| *running == 0)).await.ok();
     outbox.close(CloseCode::Away).await;
-}
-
-fn new_session(
-    id: SessionId,
-    principal: Principal,
-    facts: edge::Facts,
-    connected_at: UtcMillis,
-) -> NewSession {
-    let edge::Facts { client, protocol, name: _ } = facts;
-    NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
 }

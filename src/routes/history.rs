@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use exai_actors::clock::{self, UtcMillis};
-use exai_actors::storage::rows::Browse;
+use exai_actors::storage::rows::history::Browse;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -28,15 +28,15 @@ const ARGUMENTS: [&str; 9] = [
 ];
 
 /// A browser that shows the dashboard.
-pub struct Browser {
-    pub page: Client,
+pub(crate) struct Browser {
+    pub(crate) page: Client,
     driver: Child,
     profile: TempDir,
 }
 
 impl Browser {
     /// Starts one and opens the page.
-    pub async fn open(server: &Server) -> Self {
+    pub(crate) async fn open(server: &Server) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut driver = Command::new("chromedriver");
@@ -63,7 +63,7 @@ impl Browser {
     }
 
     /// Types the token.
-    pub async fn log_in(&self) {
+    pub(crate) async fn log_in(&self) {
         let field = self.page.wait().at_most(SOON).for_element(Locator::Css("#token")).await.unwrap();
         self.until("the form is shown", "return !document.getElementById('login').hidden").await;
         field.send_keys(TOKEN).await.unwrap();
@@ -73,25 +73,25 @@ impl Browser {
     }
 
     /// Shows a panel.
-    pub async fn show(&self, panel: &str) {
+    pub(crate) async fn show(&self, panel: &str) {
         self.run(&format!("location.hash = '#{panel}'")).await;
         let shown = format!("return document.getElementById('tab-{panel}').hasAttribute('aria-current')");
         self.until(panel, &shown).await;
     }
 
     /// Clicks what is there, or comes soon.
-    pub async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let found = self.page.wait().at_most(SOON).for_element(Locator::Css(css)).await.unwrap();
         found.click().await.unwrap();
     }
 
     /// Runs a script in the page.
-    pub async fn run(&self, script: &str) -> Value {
+    pub(crate) async fn run(&self, script: &str) -> Value {
         self.page.execute(script, Vec::new()).await.unwrap()
     }
 
     /// Waits until a script says true; gives how long that took.
-    pub async fn until(&self, what: &str, script: &str) -> Duration {
+    pub(crate) async fn until(&self, what: &str, script: &str) -> Duration {
         let began = clock::now();
         while self.run(script).await != true {
             let text = "return document.body.innerText";
@@ -103,13 +103,13 @@ impl Browser {
     }
 
     /// The text of the page's main part.
-    pub async fn text(&self) -> String {
+    pub(crate) async fn text(&self) -> String {
         let text = self.run("return document.getElementById('main').innerText").await;
         text.as_str().unwrap().to_owned()
     }
 
     /// Keeps a picture where the test run wants them, if it wants any.
-    pub async fn picture(&self, name: &str) {
+    pub(crate) async fn picture(&self, name: &str) {
         let picture = self.page.screenshot().await.unwrap();
         assert!(picture.len() > 5000, "an empty picture");
         if let Some(folder) = std::env::var_os("EXAI_TEST_PICTURES") {
@@ -119,7 +119,7 @@ impl Browser {
     }
 
     /// Ends it; nothing may stand in its console: no error, no report of a broken policy.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         // So that an empty console is known to be one that would have said something.
         self.run("console.error('the last word')").await;
         let by = clock::now() + SOON;

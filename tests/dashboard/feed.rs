@@ -122,3 +122,56 @@ async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
     assert_eq!(ask("POST", "/api/logout", &ours, "").await.status, 200);
     assert_eq!(ask("GET", "/api/config", &[held], "").await.status, 401, "logged out");
 }
+
+#[tokio::test]
+async fn what_is_shown_after_a_storm_is_what_the_journal_has() {
+    let world = World::start().await;
+    let mut socket = watch(&world.server).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(world.client().await);
+    }
+    for n in 0..40 {
+        if n % 5 == 0 {
+            world.next("refuse=content_filter");
+        }
+        clients[n % 4].chat("a question of the storm").await;
+    }
+    world.until_closed().await;
+    let of = async |state: &str| {
+        world.db.number(&format!("SELECT count(*) AS n FROM calls WHERE state = '{state}'")).await
+    };
+    let (completed, failed) = (of("completed").await, of("failed").await);
+    assert_eq!((completed, failed), (32, 8));
+    let millionths = "SELECT CAST(round(sum(cost_usd) * 1000000) AS BIGINT) AS n FROM attempts";
+    let cost = world.db.number(millionths).await;
+    let by = clock::now() + SOON;
+    loop {
+        socket.send_text("whole").await.unwrap();
+        let words = words(&mut socket).await;
+        let shown = &words["set"];
+        let failures = shown["sums"]["calls"].as_object().into_iter().flatten();
+        let failures =
+            failures.filter(|(end, _)| *end != "completed").filter_map(|(_, n)| n.as_i64()).sum::<i64>();
+        let today = shown["strip"]["cost_today_usd"].as_f64().map(|usd| (usd * 1e6).round());
+        let calls = shown
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, call)| name.starts_with("call/") && call["ended"] == true);
+        let sessions =
+            shown.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("session/"));
+        let as_the_journal = words["whole"] == true
+            && shown["sums"]["calls"]["completed"] == completed
+            && failures == failed
+            && shown["strip"]["rates"]["ended"] == completed + failed
+            && shown["strip"]["rates"]["failed"] == failed
+            && calls.count() == 40
+            && sessions.count() == 4
+            && today == Some(cost as f64);
+        if as_the_journal {
+            break;
+        }
+        assert!(clock::now() < by, "{completed} and {failed}, {cost}: {shown}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What a hostile client or model writes where a page shows it.
 
 /// Fifty ways in which a page that takes text for markup is taken over.
-pub const PAYLOADS: [&str; 50] = [
+pub(crate) const PAYLOADS: [&str; 50] = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(2)>",
     "<svg onload=alert(3)>",

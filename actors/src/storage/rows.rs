@@ -1,5 +1,6 @@
 //! What goes into the tables and what comes out, in our own types. Column names and rules are those of the README's table list.
 
+pub mod history;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,6 @@ use crate::ids::{
     CallId, ConversationId, IdempotencyKey, ModelId, Principal, ProviderName, SessionId, ToolName,
 };
 use crate::models::{Role, Usage};
-
-mod history;
-
-pub use history::{AttemptSeen, Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen};
 
 /// The state of a call in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

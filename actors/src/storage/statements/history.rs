@@ -8,7 +8,7 @@ use super::Conn;
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId};
 use crate::storage::error::StorageError;
-use crate::storage::rows::{
+use crate::storage::rows::history::{
     AttemptSeen, Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen,
 };
 use crate::storage::schema::{

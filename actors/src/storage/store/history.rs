@@ -4,7 +4,9 @@ use futures_util::FutureExt;
 
 use super::super::backend::{postgres, sqlite};
 use super::super::error::StorageError;
-use super::super::rows::{Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen};
+use super::super::rows::history::{
+    Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen,
+};
 use super::{DatabasePool, Lease, Store, no_connection};
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId};
