@@ -178,26 +178,23 @@ impl Inside {
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
+        let parts = Parts {
+            dispatcher: dispatcher.clone(),
+            metrics: metrics.clone(),
+            supervisors: supervisors.clone(),
+            store,
+            about,
+        };
         let inner = outside::Inner {
             gate,
             board: board.clone(),
-            started: about.started,
-            metrics: metrics.clone(),
+            started: parts.about.started,
+            metrics,
             writer: writer.clone(),
-            panel: dashboard::start(
-                &config,
-                dashboard::Inside {
-                    dispatcher: &dispatcher,
-                    metrics: &metrics,
-                    supervisors: &supervisors,
-                    store: &store,
-                    board: &board,
-                },
-            ),
-            supervisors: supervisors.clone(),
+            panel: dashboard::start(&config, &parts),
+            supervisors,
             catalogue,
         };
-        let parts = Parts { dispatcher: dispatcher.clone(), metrics, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
             drain_within: config.limits.drain,

@@ -96,15 +96,7 @@ impl Outside {
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
-        let door = routes::Door {
-            gate: inner.gate.clone(),
-            health: inner.board.clone(),
-            started: inner.started,
-            supervisors: Arc::new(inner.supervisors),
-            catalogue: inner.catalogue,
-            browsers: Browsers::default(),
-            folder: routes::Folder(config.dashboard.folder.clone()),
-        };
+        let door = people_door(&inner, config);
         let (panel, open) = (inner.panel.clone(), inner.panel.sessions.clone());
         let people = HttpServer::new(move || {
             App::new().configure(routes::dashboard(door.clone(), Some(panel.clone())))
@@ -172,6 +164,19 @@ impl Outside {
         }
         clients.stop(false).await;
         people.stop(false).await;
+    }
+}
+
+/// What people and probes come in by.
+fn people_door(inner: &Inner, config: &Config) -> routes::Door {
+    routes::Door {
+        gate: inner.gate.clone(),
+        health: inner.board.clone(),
+        started: inner.started,
+        supervisors: Arc::new(inner.supervisors.clone()),
+        catalogue: Arc::clone(&inner.catalogue),
+        browsers: Browsers::default(),
+        folder: routes::Folder(config.dashboard.folder.clone()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What operators browse, written once and compiled for each database. It is read for whoever may see everything.
+//! What operators browse, of every principal, written once and compiled for each database.
 
 use diesel::dsl::sum;
 use diesel::prelude::*;
@@ -210,7 +210,6 @@ impl StoryRow {
     }
 }
 
-/// A row of what the auditor saw.
 type ObservationRow = (String, i64, String, String, String, String, f64, Option<String>, Option<i64>);
 
 /// What the auditor saw last.
