@@ -177,13 +177,12 @@ impl Inside {
         actix_rt::spawn(watch_reads(store.clone()));
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
-        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let parts = Parts {
             dispatcher: dispatcher.clone(),
             metrics: metrics.clone(),
             supervisors: supervisors.clone(),
             store,
-            about,
+            about: about(&config, Arc::clone(&catalogue), default_model, &board),
         };
         let inner = outside::Inner {
             gate,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use exai_actors::clock;
 use serde_json::{Value, json};
 
+use crate::database::Database;
 use crate::server::{SOON, Server, TOKEN};
 use crate::world::World;
 use crate::ws::{self, Opened, Ws};
@@ -125,7 +126,17 @@ async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
 
 #[tokio::test]
 async fn what_is_shown_after_a_storm_is_what_the_journal_has() {
-    let world = World::start().await;
+    storm(Database::sqlite()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Postgres: tests/run starts one"]
+async fn what_is_shown_after_a_storm_is_what_the_journal_of_postgres_has() {
+    storm(Database::postgres().await).await;
+}
+
+async fn storm(db: Database) {
+    let world = World::with(db, |_| {}).await;
     let mut socket = watch(&world.server).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -143,6 +154,12 @@ async fn what_is_shown_after_a_storm_is_what_the_journal_has() {
     };
     let (completed, failed) = (of("completed").await, of("failed").await);
     assert_eq!((completed, failed), (32, 8));
+    let (status, listed) = world.server.get("/api/conversations?search=of%20the%20storm").await;
+    let listed = serde_json::from_str::<Value>(&listed).unwrap();
+    assert_eq!((status, listed["rows"].as_array().map(Vec::len)), (200, Some(32)), "{listed}");
+    assert!(listed["rows"][0]["chars"].as_i64() > Some(20) && listed["rows"][0]["turns"] == 2, "{listed}");
+    assert_eq!(world.server.get("/api/observations").await.0, 200);
+    assert_eq!(world.server.get("/api/history?minutes=60").await.0, 200);
     let millionths = "SELECT CAST(round(sum(cost_usd) * 1000000) AS BIGINT) AS n FROM attempts";
     let cost = world.db.number(millionths).await;
     let by = clock::now() + SOON;
