@@ -3,12 +3,16 @@
 
 mod args;
 mod ask;
+mod audit;
 mod chaos;
+mod connect;
 mod demo;
+mod doctor;
 mod events;
 mod health;
 mod migrate;
 mod output;
+mod reload;
 mod serve;
 mod status;
 mod target;
@@ -40,10 +44,14 @@ pub(crate) fn run() -> ExitCode {
         Command::Chaos(chaos) => chaos::run(&chaos),
         Command::Ask(ask) => ask::run(&inputs, ask),
         Command::Status(status) => status::run(&inputs, &status),
+        Command::Audit(audit) => audit::run(&inputs, &audit),
         Command::Events(events) => events::run(&inputs, &events),
         Command::Health => health::run(&inputs),
         Command::Migrate => migrate::run(&inputs),
-        Command::Token => token::run(&inputs),
+        Command::Connect(connect) => connect::run(&inputs, &connect),
+        Command::Doctor(doctor) => doctor::run(&inputs, &doctor),
+        Command::Token(token) => token::run(&inputs, token),
+        Command::Reload => reload::run(&inputs),
     };
     done.unwrap_or_else(|failure| {
         output::error(failure.error.as_ref());

@@ -19,8 +19,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Clients, Dashboard, Limits, Listen, Log, LogFormat, Models};
-pub(crate) use sources::Sources;
+pub(crate) use sections::{Clients, Dashboard, Limits, Listen, Log, LogFormat, Metrics, Models};
+pub(crate) use sources::{Source, Sources};
 pub(crate) use storage::Storage;
 
 use std::path::PathBuf;
@@ -50,12 +50,16 @@ pub(crate) struct Config {
     pub(crate) clients: Clients,
     /// What people get to see.
     pub(crate) dashboard: Dashboard,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// What goes to standard error.
     pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
     pub(crate) token: Option<Token>,
     /// Where the generated token is kept; none without a home.
     pub(crate) token_file: Option<PathBuf>,
+    /// Where the named tokens are kept; none without a home.
+    pub(crate) tokens_file: Option<PathBuf>,
     sources: Sources,
 }
 
@@ -64,11 +68,13 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, clients, dashboard, log } = document;
+        let Document { listen, storage, limits, providers, models, clients, dashboard, metrics, log } =
+            document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
         let token_file = inputs.config_folder().map(|folder| folder.join("token"));
+        let tokens_file = inputs.config_folder().map(|folder| folder.join("tokens.toml"));
         Ok(Self {
             listen,
             storage,
@@ -78,9 +84,11 @@ impl Config {
             models,
             clients,
             dashboard,
+            metrics,
             log,
             token,
             token_file,
+            tokens_file,
             sources,
         })
     }

@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 
 use env_logger::fmt::Formatter;
+use exai_actors::clock;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 use serde_json::{Map, json};
@@ -15,6 +18,8 @@ use crate::config::LogFormat;
 
 /// The variable that sets levels, as everywhere in Rust.
 const LEVELS: &str = "RUST_LOG";
+/// The variable that sets the zone of the times, as everywhere in Unix.
+const ZONE: &str = "TZ";
 /// rmcp logs whole requests and results, at info too (traps, 21). The two of actix log an error for every request or frame that is
 /// none, before anybody has shown a token.
 const MUTED: [&str; 3] = ["rmcp", "actix_http", "actix_web"];
@@ -40,9 +45,10 @@ impl Capped {
     fn new(levels: &str, format: LogFormat, level: LevelFilter, target: env_logger::Target) -> Self {
         let mut builder = env_logger::Builder::new();
         builder.filter_level(level).parse_filters(levels).target(target);
+        let zone = zone(std::env::var_os(ZONE).is_some());
         match format {
-            LogFormat::Text => builder.format(text_line),
-            LogFormat::Json => builder.format(json_line),
+            LogFormat::Text => builder.format(move |out, record| text_line(out, record, &time(&zone))),
+            LogFormat::Json => builder.format(move |out, record| json_line(out, record, &time(&zone))),
         };
         Self { inner: builder.build() }
     }
@@ -71,8 +77,20 @@ fn allowed(name: &str, level: log::Level) -> bool {
         && (level <= log::Level::Info || name.starts_with(OURS))
 }
 
-fn text_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let mut line = format!("{} {:<5} {} ", out.timestamp_millis(), record.level(), record.target());
+/// The zone that `TZ` names, where it is set and names one; else UTC.
+fn zone(is_set: bool) -> TimeZone {
+    let named = is_set.then(TimeZone::try_system).and_then(Result::ok);
+    named.unwrap_or(TimeZone::UTC)
+}
+
+/// This moment in `zone`, with milliseconds and the offset.
+fn time(zone: &TimeZone) -> String {
+    let now = Timestamp::from_millisecond(clock::utc_now().0).unwrap_or_default();
+    now.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+}
+
+fn text_line(out: &mut Formatter, record: &Record<'_>, time: &str) -> io::Result<()> {
+    let mut line = format!("{time} {:<5} {} ", record.level(), record.target());
     escape(&record.args().to_string(), &mut line);
     let mut fields = TextFields { line };
     // Writing to a string does not fail, and a value that cannot be shown is no reason to lose the line.
@@ -102,11 +120,11 @@ impl<'kvs> VisitSource<'kvs> for TextFields {
     }
 }
 
-fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+fn json_line(out: &mut Formatter, record: &Record<'_>, time: &str) -> io::Result<()> {
     let mut fields = JsonFields(Map::new());
     let _ = record.key_values().visit(&mut fields);
     let line = json!({
-        "time": out.timestamp_millis().to_string(),
+        "time": time,
         "level": record.level().as_str(),
         "target": record.target(),
         "message": record.args().to_string(),
@@ -242,6 +260,6 @@ mod tests {
         assert_eq!((line.lines().count(), line.chars().filter(|c| c.is_control()).count()), (1, 1), "{line}");
         let json = serde_json::from_str::<serde_json::Value>(&line).unwrap();
         assert_eq!((&json["message"], &json["fields"]["peer"]), (&json!("two\nlines"), &json!(values[0].1)));
-        assert_eq!(json["time"].as_str().map(str::len), Some("2026-11-22T10:00:00.000Z".len()));
+        assert_eq!(json["time"].as_str().map(str::len), Some("2026-11-22T10:00:00.000+00:00".len()));
     }
 }

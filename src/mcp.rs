@@ -4,22 +4,27 @@
 mod answers;
 mod call;
 pub(crate) mod client;
+mod completions;
 pub(crate) mod connections;
 mod delivery;
 #[cfg(feature = "faults")]
 pub(crate) mod echo;
 pub(crate) mod edge;
+mod engine;
 mod envelope;
 pub(crate) mod handler;
 mod handover;
+pub(crate) mod http;
+mod line;
 mod monitor;
 pub(crate) mod patience;
 mod progress;
-mod rate;
+mod prompts;
+pub(crate) mod rate;
+mod refusals;
 mod resources;
 pub(crate) mod sessions;
 pub(crate) mod socket;
 mod terms;
 #[cfg(test)]
 mod tests;
-mod transport;

@@ -5,78 +5,36 @@ mod answer;
 mod assets;
 mod breakers;
 mod calls;
+mod door;
 mod events;
+mod exposition;
 mod feed;
 mod health;
 mod history;
 mod login;
+mod metrics;
 mod monitor;
 mod panel;
+mod process;
+mod reload;
 mod sessions;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use actix::Addr;
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, guard};
-use exai_actors::clock::{self, Instant};
+use actix_web::{HttpResponse, guard};
 use exai_actors::error::{CallError, ErrorKind};
-use exai_actors::health::HealthBoard;
-use exai_actors::ids::{Principal, ProviderName};
-use exai_actors::models::Catalogue;
-use exai_actors::provider_supervisor::ProviderSupervisor;
 
-use crate::security::{Browsers, COOKIE, Gate, Refusal};
+use crate::security::doorkeeper;
 
 pub(crate) use assets::Folder;
+pub(crate) use door::Door;
+pub(crate) use exposition::Scrape;
 pub(crate) use panel::Panel;
+pub(crate) use process::resident_bytes;
 
 /// The largest body that a request here may have, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
-
-/// What our own pages send with whatever changes something: a foreign page cannot, without asking this server first.
-const OUR_PAGE: &str = "x-exai-page";
-
-/// What the handlers know.
-#[derive(Clone)]
-pub(crate) struct Door {
-    /// Who may come in.
-    pub(crate) gate: Gate,
-    /// How every part is.
-    pub(crate) health: HealthBoard,
-    /// When EXAI started.
-    pub(crate) started: Instant,
-    /// Who decides whether calls may go to each provider.
-    pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
-    /// Which models there are.
-    pub(crate) catalogue: Arc<Catalogue>,
-    /// Who has logged in.
-    pub(crate) browsers: Browsers,
-    /// Where the pages are, when not in the binary.
-    pub(crate) folder: Folder,
-}
-
-impl Door {
-    /// Who sends this request: whoever has the token, or a browser that logged in with it. A browser that wants something done says so
-    /// from a page of ours.
-    pub(crate) fn check(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
-        if Gate::presents(request) {
-            return self.gate.check(request);
-        }
-        self.gate.place(request)?;
-        let sent_by_us = request.headers().contains_key(OUR_PAGE);
-        let known = |held: &str| self.browsers.knows(held, clock::now());
-        if !request.cookie(COOKIE).is_some_and(|cookie| known(cookie.value())) {
-            return Err(if sent_by_us { Refusal::Login } else { Refusal::Token });
-        }
-        let only_reads = [Method::GET, Method::HEAD].contains(request.method());
-        let is_our_page = Gate::names_its_page(request) && sent_by_us;
-        if only_reads || is_our_page { Ok("local".into()) } else { Err(Refusal::Origin) }
-    }
-}
 
 /// The routes of the dashboard's port, for `App::configure`.
 pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut ServiceConfig) {
@@ -88,8 +46,10 @@ pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut Se
         }
         let scope = web::scope("")
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .wrap(from_fn(doorkeeper))
             .wrap(security_headers())
             .wrap(from_fn(monitor::tell))
+            .app_data(web::Data::new(door.gate.clone()))
             .app_data(web::Data::new(door))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
@@ -107,12 +67,14 @@ pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut Se
             .service(resource("/api/observations").route(get().to(history::observations)))
             .service(resource("/api/history").route(get().to(history::metrics)))
             .service(resource("/api/config").route(get().to(history::config)))
+            .service(resource("/metrics").route(get().to(metrics::scrape)))
             .service(resource("/api/events").route(get().to(events::list)))
             .service(
                 resource("/api/breakers")
                     .route(get().to(breakers::list))
                     .route(web::post().to(breakers::operate)),
             )
+            .service(web::resource("/api/reload").route(web::post().to(reload::reload)))
             .default_service(web::to(not_found));
         app.service(scope);
     }
@@ -150,16 +112,19 @@ async fn wrong_method() -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use actix_web::App;
     use actix_web::http::StatusCode;
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use exai_actors::clock::{self, UtcMillis};
-    use exai_actors::health::Status;
+    use exai_actors::health::{HealthBoard, Status};
+    use exai_actors::models::Catalogue;
     use serde_json::Value;
 
     use super::*;
     use crate::config::{Listen, Secret};
-    use crate::security::Token;
+    use crate::security::{Browsers, Gate, Token};
 
     const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -167,9 +132,11 @@ mod tests {
         let gate = Gate::new(&Listen::default(), &[], &Token::from_secret(Secret::from(TOKEN)));
         let door = Door {
             gate,
+            reloader: None,
             health: health.clone(),
             started: clock::now(),
             supervisors: Arc::default(),
+            scrape: Scrape::nothing(),
             catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
             browsers: Browsers::default(),
             folder: Folder::default(),
@@ -229,6 +196,51 @@ mod tests {
         );
         let (status, body) = ask(&board(&[("storage", Status::Down)]), get("/health")).await;
         assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"down".into()));
+    }
+
+    #[actix_web::test]
+    async fn metrics_have_every_name_of_the_contract_behind_the_token() {
+        let text = Scrape::nothing().text();
+        for name in [
+            "calls_total",
+            "upstream_requests_total",
+            "messages_total",
+            "sessions_active",
+            "sessions_total",
+            "call_seconds",
+            "queue_seconds",
+            "first_token_seconds",
+            "tokens_total",
+            "cost_usd_total",
+            "permits_in_use",
+            "permits_limit",
+            "breaker_state",
+            "breaker_transitions_total",
+            "retries_total",
+            "cache_operations_total",
+            "storage_batch_rows",
+            "storage_commit_seconds",
+            "spool_rows",
+            "actor_restarts_total",
+            "dropped_total",
+            "files_total",
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "process_start_time_seconds",
+            "event_loop_lag_seconds",
+        ] {
+            // OpenMetrics describes a counter without its ending.
+            let described = format!("# TYPE exai_{} ", name.trim_end_matches("_total"));
+            assert!(text.contains(&described), "{described}\n{text}");
+        }
+        assert!(
+            text.contains("exai_process_start_time_seconds 1.5\n") && text.ends_with("# EOF\n"),
+            "{text}"
+        );
+        assert!(text.contains("exai_call_seconds_bucket{le=\"+Inf\"} 0\n"), "{text}");
+        let stranger = TestRequest::get().uri("/metrics").insert_header(("host", "localhost"));
+        assert_eq!(ask(&board(&[]), stranger).await.0, StatusCode::UNAUTHORIZED);
     }
 
     #[actix_web::test]

@@ -2,31 +2,58 @@
 //! know, compares in constant time, and never takes a token from a query.
 
 mod browsers;
+pub(crate) mod keyring;
 mod names;
+mod refusal;
+mod scopes;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod token;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, ResponseError, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::clock;
 use exai_actors::ids::Principal;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use url::form_urlencoded;
 
 use crate::config::Listen;
 pub(crate) use browsers::{Browsers, COOKIE};
+use keyring::Keyring;
 pub(crate) use names::{HostName, WebOrigin, host_pattern, origin_pattern};
+pub(crate) use refusal::Refusal;
+pub(crate) use scopes::{Caller, Scope};
+use throttle::{Guess, Throttle};
 pub(crate) use token::{Token, TokenError};
 
-/// Whom the one token stands for.
-const PRINCIPAL: &str = "local";
+/// The parameters under which clients would send a token in a query, where every log on the way keeps it.
+const TOKEN_PARAMETERS: [&str; 9] = [
+    "token",
+    "access_token",
+    "exai_token",
+    "auth",
+    "authorization",
+    "bearer",
+    "api_key",
+    "apikey",
+    "password",
+];
+/// What needs neither a name nor a token.
+const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
+/// What a proxy writes the address of its client into.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The check at both doors; clones share it.
 #[derive(Clone)]
@@ -37,54 +64,89 @@ pub(crate) struct Gate {
 struct Rules {
     hosts: Vec<HostName>,
     origins: Vec<WebOrigin>,
-    /// SHA-256 of the token: digests have one length, so comparing them tells nothing about the token's.
+    proxies: Vec<IpAddr>,
+    /// SHA-256 of the token without a name: digests have one length, so comparing them tells nothing about the token's.
     token: [u8; 32],
-}
-
-/// A request that is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// It calls this server by a name that is not its own: DNS rebinding, or a name that is not configured.
-    #[error("This server does not go by that host name. Add the name to listen.allowed_hosts if it should.")]
-    Host,
-    /// A web page of another origin sent it.
-    #[error(
-        "Pages of that origin may not use this server. Add the origin to listen.allowed_origins if they should."
-    )]
-    Origin,
-    /// It has no token, or a wrong one.
-    #[error(
-        "Present the token that `exai token` prints: `Authorization: Bearer TOKEN`, or as the password of Basic."
-    )]
-    Token,
-    /// A page of ours sent it whose browser has not logged in, or no longer.
-    #[error("Log in with the token that `exai token` prints.")]
-    Login,
+    keyring: Keyring,
+    /// Locked for a few instructions, and only where a token is presented: one count for all worker threads.
+    throttle: Mutex<Throttle>,
 }
 
 impl Gate {
-    /// A gate for the doors at `bound`, the addresses that are really listened on, opened by `token`.
+    /// A gate for the doors at `bound`, the addresses that are really listened on, opened by `token` alone.
+    #[cfg(test)]
     pub(crate) fn new(listen: &Listen, bound: &[SocketAddr], token: &Token) -> Self {
+        Self::of(listen, bound, token, Keyring::none())
+    }
+
+    /// A gate for the doors at `bound`, opened by `token` and by the named tokens of the file at `tokens`.
+    pub(crate) fn open(
+        listen: &Listen,
+        bound: &[SocketAddr],
+        token: &Token,
+        tokens: Option<&Path>,
+    ) -> Result<Self, TokenError> {
+        Ok(Self::of(listen, bound, token, Keyring::open(tokens)?))
+    }
+
+    fn of(listen: &Listen, bound: &[SocketAddr], token: &Token, keyring: Keyring) -> Self {
         let own = bound.iter().copied().filter_map(HostName::of_socket);
         let hosts = own.chain(listen.allowed_hosts.iter().filter_map(|host| host_pattern(host))).collect();
         let origins = listen.allowed_origins.iter().filter_map(|origin| origin_pattern(origin)).collect();
-        Self { rules: Arc::new(Rules { hosts, origins, token: digest(token.reveal()) }) }
+        let rules = Rules {
+            hosts,
+            origins,
+            proxies: listen.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
+            token: digest(token.reveal()),
+            keyring,
+            throttle: Mutex::default(),
+        };
+        Self { rules: Arc::new(rules) }
     }
 
-    /// Who sends this request, or why it is not let in.
-    pub(crate) fn check(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
-        self.place(request)?;
-        let presented = presented(request).ok_or(Refusal::Token)?;
-        if self.is_token(&presented) { Ok(PRINCIPAL.into()) } else { Err(Refusal::Token) }
+    /// Whose request this is, where its token opens `scope`; else why it is not let in.
+    pub(crate) fn check(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Refusal> {
+        let caller = self.who(request)?;
+        if caller.may(scope) { Ok(caller.principal) } else { Err(Refusal::Scope(scope)) }
     }
 
-    /// Whether the request calls this server by its name, and comes from no foreign page; its token is not looked at.
-    pub(crate) fn place(&self, request: &HttpRequest) -> Result<(), Refusal> {
+    /// Who sends this request, and what its token opens, or why it is not let in.
+    pub(crate) fn who(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
+        self.outside(request)?;
+        self.whose(request, &presented(request).ok_or(Refusal::Token)?)
+    }
+
+    /// Whose token this is that came with `request`, in a header or in the body of a login. Wrong ones are counted.
+    pub(crate) fn whose(&self, request: &HttpRequest, token: &str) -> Result<Caller, Refusal> {
+        let ip = self.sender(request);
+        self.rules.throttle.lock().may(ip, clock::now()).map_err(Refusal::TooManyGuesses)?;
+        let digest = digest(token);
+        match self.by_digest(&digest) {
+            Some(caller) => Ok(caller),
+            None => {
+                let guess = self.rules.throttle.lock().failed(ip, digest, clock::now());
+                match guess {
+                    Guess::Known => {}
+                    Guess::New => log::warn!(ip:%; "a login failed: the token is not one of ours"),
+                    Guess::Last => {
+                        log::warn!(ip:%; "too many logins failed; this address is refused for now")
+                    }
+                }
+                Err(Refusal::Token)
+            }
+        }
+    }
+
+    /// Refuses a request by what it says of itself, before its token: by its Host, its Origin, or a token in its query.
+    pub(crate) fn outside(&self, request: &HttpRequest) -> Result<(), Refusal> {
         let host = self.host(request)?;
-        self.origin(request, &host)
+        self.origin(request, &host)?;
+        let is_token = |name: &str| TOKEN_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let mut parameters = form_urlencoded::parse(request.query_string().as_bytes());
+        if parameters.any(|(name, _)| is_token(&name)) { Err(Refusal::Query) } else { Ok(()) }
     }
 
-    /// Whether the request says from which page it comes; only after [`Gate::place`] is that one of ours.
+    /// Whether the request says from which page it comes; only after [`Gate::outside`] is that one of ours.
     pub(crate) fn names_its_page(request: &HttpRequest) -> bool {
         request.headers().contains_key(ORIGIN)
     }
@@ -94,9 +156,37 @@ impl Gate {
         request.headers().contains_key(AUTHORIZATION)
     }
 
-    /// Whether this is the token.
-    pub(crate) fn is_token(&self, presented: &str) -> bool {
-        digest(presented).ct_eq(&self.rules.token).into()
+    /// Whether any named token is there, which somebody made on purpose.
+    pub(crate) fn has_named_tokens(&self) -> bool {
+        !self.rules.keyring.entries().is_empty()
+    }
+
+    /// Whose token has this digest. Looks at every token, whichever is the right one, so that the time tells nothing.
+    pub(crate) fn by_digest(&self, digest: &[u8; 32]) -> Option<Caller> {
+        let entries = self.rules.keyring.entries();
+        let mut found = None;
+        for (name, entry) in entries.iter() {
+            if bool::from(entry.digest().ct_eq(digest)) {
+                found = Some(Caller { principal: name.as_str().into(), scopes: entry.scopes.clone() });
+            }
+        }
+        if bool::from(self.rules.token.ct_eq(digest)) {
+            found = Some(Caller { principal: keyring::LOCAL.into(), scopes: Scope::ALL.to_vec() });
+        }
+        found
+    }
+
+    /// Where a request comes from: behind a proxy that is trusted, what the nearest of them says, and not what a client wrote.
+    fn sender(&self, request: &HttpRequest) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical());
+        let is_proxy = |ip: &IpAddr| self.rules.proxies.contains(ip);
+        if !is_proxy(&peer) {
+            return peer;
+        }
+        let told = request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+        let told = told.flat_map(|value| value.split(',')).collect::<Vec<_>>();
+        let hops = told.into_iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.map(|ip| ip.to_canonical()).find(|ip| !is_proxy(ip)).unwrap_or(peer)
     }
 
     fn host(&self, request: &HttpRequest) -> Result<HostName, Refusal> {
@@ -116,6 +206,22 @@ impl Gate {
         let origin = origin_pattern(origin).ok_or(Refusal::Origin)?;
         let allowed = self.rules.origins.contains(&origin) || origin.is_own_loopback_page(host);
         if allowed { Ok(()) } else { Err(Refusal::Origin) }
+    }
+}
+
+/// Refuses every request of a port by what it says of itself, whatever its path: for `from_fn`, with the [`Gate`] among the app's data.
+/// The probes are open to all: an orchestrator calls by address, and they say nothing else.
+pub(crate) async fn doorkeeper<B: MessageBody + 'static>(
+    gate: web::Data<Gate>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let is_probe = PROBES.contains(&request.path());
+    match gate.outside(request.request()) {
+        Err(refusal) if !is_probe => {
+            Ok(request.into_response(refusal.error_response()).map_into_right_body())
+        }
+        Ok(()) | Err(_) => Ok(next.call(request).await?.map_into_left_body()),
     }
 }
 
@@ -145,40 +251,4 @@ fn presented(request: &HttpRequest) -> Option<String> {
 
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
-}
-
-impl Refusal {
-    fn what(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Origin => "origin",
-            Self::Token => "token",
-            Self::Login => "login",
-        }
-    }
-}
-
-impl ResponseError for Refusal {
-    fn status_code(&self) -> StatusCode {
-        match self {
-            Self::Host | Self::Origin => StatusCode::FORBIDDEN,
-            Self::Token | Self::Login => StatusCode::UNAUTHORIZED,
-        }
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let error = CallError::new(ErrorKind::Unauthorized, self.to_string()).with("refused", self.what());
-        let mut response = HttpResponse::build(self.status_code());
-        if self.status_code() == StatusCode::UNAUTHORIZED {
-            response.append_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"exai\"")));
-        }
-        // A browser would ask for a password by itself, in front of our own page.
-        if *self == Self::Token {
-            response.append_header((
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"exai\", charset=\"UTF-8\""),
-            ));
-        }
-        response.json(serde_json::json!({ "error": error }))
-    }
 }

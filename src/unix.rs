@@ -39,10 +39,18 @@ impl EndRequests {
     }
 }
 
-/// Bytes of memory that the process holds; 0 where the system does not say.
-pub(crate) fn memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = held.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+/// The requests to read the settings again: SIGHUP.
+#[derive(Debug)]
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens from here on; the signal no longer ends the process. Needs a running tokio runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; false when none can come any more.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.0.recv().await.is_some()
+    }
 }

@@ -1,13 +1,16 @@
 //! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
+mod counted;
 mod dashboard;
 mod deaths;
 mod error;
+mod exposed;
 #[cfg(feature = "faults")]
 mod faults;
 mod monitor;
 mod outside;
 mod providers;
+mod reload;
 mod storage;
 
 use std::net::SocketAddr;
@@ -25,22 +28,23 @@ use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
+use exai_actors::metrics::{Metrics, messages::Flush};
 use exai_actors::models::Catalogue;
-use exai_actors::provider_supervisor;
 use exai_actors::storage::{Store, migrate};
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Inputs};
 use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
 
+use counted::Counted;
 use deaths::Deaths;
 pub(crate) use error::StartError;
 use outside::{Outside, Sockets};
+pub(crate) use reload::Reloader;
 
 /// The exit code of a process that gave itself up, so that whoever runs it starts it again (sysexits, `EX_SOFTWARE`).
 const GAVE_UP: u8 = 70;
@@ -75,20 +79,21 @@ impl Stopper {
 }
 
 /// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system: the database is
-/// migrated first, and its migrations block too.
-pub(crate) fn start(config: Config) -> Result<Running, StartError> {
+/// migrated first, and its migrations block too. `inputs` is what a reload reads; without them it is refused.
+pub(crate) fn start(config: Config, inputs: Option<Inputs>) -> Result<Running, StartError> {
     let token = Token::of(&config)?;
     let sockets = Sockets::bind(&config.listen)?;
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
     migrate(&config.storage.url)?;
     let replica = Replica::take(config.storage.state_folder.as_deref());
-    let gate = Gate::new(&config.listen, &[mcp, dashboard], &token);
+    let gate = Gate::open(&config.listen, &[mcp, dashboard], &token, config.tokens_file.as_deref())?;
+    exposed::check(&config, &gate)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();
     let live = move || {
         System::new().block_on(async move {
-            match Inside::start(config, sockets, gate, replica).await {
+            match Inside::start(config, inputs, sockets, gate, replica).await {
                 Ok(inside) => {
                     // Nobody waiting is nobody to tell.
                     let _ = up.send(Ok(()));
@@ -130,6 +135,7 @@ struct Inside {
     ends: EndRequests,
     arbiters: [Arbiter; 2],
     writer: Addr<StorageWriter>,
+    metrics: Addr<Metrics>,
     dispatcher: Addr<Dispatcher>,
     outside: Outside,
     /// Its locks are held until the process ends.
@@ -139,6 +145,7 @@ struct Inside {
 impl Inside {
     async fn start(
         config: Config,
+        inputs: Option<Inputs>,
         sockets: Sockets,
         gate: Gate,
         mut replica: Replica,
@@ -148,17 +155,13 @@ impl Inside {
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let (store, writer) =
-            storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
-        let metrics = Metrics::start(&core.handle(), deaths.clone().of("metrics", false));
+        let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
+        let (store, writer) = (storage.store.clone(), storage.writer.clone());
+        let Counted { metrics, load, scrape } =
+            counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
         let catalogue = Arc::new(providers::catalogue(&config)?);
         let default_model = providers::default_model(&config, &catalogue)?;
-        let wiring = provider_supervisor::Wiring {
-            arbiter: &core.handle(),
-            board: board.clone(),
-            metrics: metrics.clone(),
-        };
-        let links = providers::start(&config, &wiring, &deaths)?;
+        let links = providers::start(&config, &core.handle(), &metrics.address, &deaths)?;
         let supervisors = providers::supervisors(&links);
         let setup = Setup {
             catalogue: Arc::clone(&catalogue),
@@ -169,7 +172,7 @@ impl Inside {
             replica: replica.id().to_owned(),
             store: store.clone(),
             writer: writer.clone(),
-            metrics: metrics.clone(),
+            load,
             providers: links,
         };
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
@@ -177,20 +180,20 @@ impl Inside {
         actix_rt::spawn(watch_reads(store.clone()));
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.clone(),
-            supervisors: supervisors.clone(),
-            store,
-            about: about(&config, Arc::clone(&catalogue), default_model, &board),
-        };
+        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
+        let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
+        actix_rt::spawn(reload::on_hangup(reloader.clone()));
+        let (seen, named) = (metrics.published.clone(), supervisors.clone());
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics: seen, supervisors: named, store, about };
         let inner = outside::Inner {
             gate,
+            reloader,
             board: board.clone(),
             started: parts.about.started,
-            metrics,
+            deltas: metrics.deltas.clone(),
             writer: writer.clone(),
-            panel: dashboard::start(&config, &parts),
+            panel: dashboard::start(&config, &parts, scrape.load.clone()),
+            scrape,
             supervisors,
             catalogue,
         };
@@ -202,6 +205,7 @@ impl Inside {
             ends,
             arbiters: [core, stored],
             writer,
+            metrics: metrics.address,
             dispatcher,
             outside,
             _replica: replica,
@@ -219,11 +223,11 @@ impl Inside {
             log::error!("an actor that nothing works without died too often; the process ends");
             return ExitCode::from(GAVE_UP);
         }
-        let Self { drain_within, board, mut ends, arbiters, writer, dispatcher, outside, .. } = self;
+        let Self { drain_within, board, mut ends, arbiters, writer, metrics, dispatcher, outside, .. } = self;
         log::info!(within_s = drain_within.as_secs(); "draining");
         board.set("dispatcher", Status::Down, "draining: the server is shutting down", clock::utc_now());
         tokio::select! {
-            () = drain(drain_within, outside, dispatcher, writer) => {}
+            () = drain(drain_within, outside, dispatcher, metrics, writer) => {}
             () = ends.next() => log::warn!("told to stop once more; running calls are left as they are"),
         }
         for arbiter in arbiters {
@@ -238,6 +242,7 @@ async fn drain(
     within: Duration,
     outside: Outside,
     dispatcher: Addr<Dispatcher>,
+    metrics: Addr<Metrics>,
     writer: Addr<StorageWriter>,
 ) {
     monitor::drain();
@@ -248,6 +253,9 @@ async fn drain(
         Err(error) => log::error!("the dispatcher could not be drained: {error}"),
     }
     outside.close().await;
+    if let Err(error) = mail::ask(&metrics, Flush, FLUSH_WITHIN).await {
+        log::error!("the last sums were not stored: {error}");
+    }
     events::write_last(&writer).await;
     if let Err(error) = storage_writer::flush(&writer, FLUSH_WITHIN).await {
         log::error!("the last writes were not confirmed: {error}");

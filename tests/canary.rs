@@ -134,9 +134,9 @@ async fn fail(world: &World, client: &mut Client) {
     client.tell(json!([PROMPT, ARGUMENT])).await;
     let wrong = format!("Bearer {WRONG_TOKEN}");
     let query = format!("/mcp?token={TOKEN}&prompt={PROMPT}");
-    for (path, header) in [("/mcp", wrong.as_str()), (query.as_str(), "Basic CANARY")] {
+    for (path, header, status) in [("/mcp", wrong.as_str(), "401"), (query.as_str(), "Basic CANARY", "400")] {
         let refused = ws::connect(world.server.mcp, path, &[("Authorization", header)]).await;
-        assert!(refused.is_err_and(|error| error.to_string().contains("401")));
+        assert!(refused.is_err_and(|error| error.to_string().contains(status)));
     }
     assert_eq!(world.server.get(&format!("/{ARGUMENT}?prompt={PROMPT}")).await.0, 404);
 }

@@ -55,7 +55,7 @@ fn usage_is_explained() {
     let home = Home::new();
     let bare = home.run(&[]);
     assert_eq!(bare.code, Some(2), "{bare:?}");
-    for command in ["serve", "demo", "ask", "status", "health", "migrate", "token"] {
+    for command in ["serve", "demo", "ask", "status", "health", "connect", "doctor", "migrate", "token"] {
         assert!(bare.stderr.contains(command), "{bare:?}");
     }
     assert_eq!(home.run(&["--help"]).code, Some(0));
@@ -153,6 +153,27 @@ fn a_taken_port_is_named_with_its_key() {
 }
 
 #[test]
+fn log_lines_tell_their_zone() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let zones =
+        [("", "+00:00"), ("Asia/Tokyo", "+09:00"), ("America/Caracas", "-04:00"), ("No/Where", "+00:00")];
+    for (format, (zone, offset)) in
+        ["text", "json"].into_iter().flat_map(|format| zones.map(|zone| (format, zone)))
+    {
+        let mut home = Home::new();
+        home.set("EXAI_LISTEN__MCP", &taken.local_addr().unwrap().to_string());
+        home.set("EXAI_LOG__FORMAT", format);
+        if !zone.is_empty() {
+            home.set("TZ", zone);
+        }
+        let ran = home.run(&["serve"]);
+        let lines =
+            ran.stderr.lines().filter(|line| line.contains("no provider has a key")).collect::<Vec<_>>();
+        assert!(matches!(lines.as_slice(), [line] if line.contains(offset)), "{format} {zone}: {ran:?}");
+    }
+}
+
+#[test]
 fn the_doors_are_shut_to_strangers() {
     let mut home = Home::new();
     let daemon = serve(&mut home);
@@ -168,7 +189,7 @@ fn the_doors_are_shut_to_strangers() {
     assert_eq!(get("/health", &format!("Host: localhost:1\r\nHost: localhost:1\r\n{bearer}")).0 / 100, 4);
     assert_eq!(get("/health", &format!("Host: evil.example\r\n{bearer}")).0, 403);
     assert_eq!(get("/health", &format!("Host: localhost\r\nOrigin: null\r\n{bearer}")).0, 403);
-    assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 401);
+    assert_eq!(get(&format!("/health?token={token}"), "Host: localhost\r\n").0, 400);
     let (status, answer) = get("/nothing", "Host: localhost\r\n");
     assert!(status == 404 && answer.contains("not_found"), "{answer}");
     let mcp = home.get("EXAI_LISTEN__MCP").parse().unwrap();

@@ -21,5 +21,11 @@ mod eras;
 mod handovers;
 #[path = "mcp/lasting.rs"]
 mod lasting;
+#[path = "mcp/paging.rs"]
+mod paging;
 #[path = "mcp/parallel.rs"]
 mod parallel;
+#[path = "mcp/prompts.rs"]
+mod prompts;
+#[path = "mcp/reading.rs"]
+mod reading;

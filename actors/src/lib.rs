@@ -25,8 +25,8 @@
 //! ```
 //!
 //! Beside the actors stand plain modules: [`tools`] (what clients call), [`models`] (the catalogue), [`storage`] (schema and reads),
-//! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the actors' one lock), [`clock`],
-//! [`error`], [`events`] (what happened on connections lately), [`ids`], [`receipt`].
+//! [`supervised`] (how a panicked actor lives again), [`mail`] (how messages are sent), [`health`] (the actors' one lock), [`meter`]
+//! (what each thread counts for itself), [`events`] (what happened on connections lately), [`clock`], [`error`], [`ids`], [`receipt`].
 
 pub mod clock;
 pub mod dispatcher;
@@ -37,6 +37,7 @@ pub mod feed;
 pub mod health;
 pub mod ids;
 pub mod mail;
+pub mod meter;
 pub mod metrics;
 pub mod models;
 pub mod provider;

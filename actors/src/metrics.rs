@@ -1,8 +1,13 @@
-//! Counts what happened. It is told, it answers what the sums are, and it never ends the process.
+//! Knows what happened, in sums: merges what the threads hand in, publishes it as snapshots that nobody has to ask for, and has it
+//! stored. It never ends the process.
 
 mod actor;
+mod flushing;
 mod ledger;
 pub mod messages;
+mod snapshot;
+mod windows;
 
-pub use actor::Metrics;
-pub use ledger::Snapshot;
+pub use actor::{Handles, Metrics, Wiring, start};
+pub use flushing::Flushing;
+pub use snapshot::{Books, Buckets, Snapshot, Sums, Tokens};

@@ -3,6 +3,7 @@
 
 mod catalogue;
 pub mod fit;
+pub mod pages;
 pub mod tokens;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownModel};

@@ -1,6 +1,7 @@
 //! The database: its schema, its migrations and the reads. Writes go through `StorageWriter` alone.
 
 pub(crate) mod backend;
+pub mod browse;
 mod codes;
 pub(crate) mod connect;
 pub(crate) mod error;
@@ -15,7 +16,7 @@ mod tls;
 pub(crate) mod url;
 
 pub use error::{ConnectError, StorageError};
-pub use migrations::{MigrateError, Migrated, migrate};
+pub use migrations::{MigrateError, Migrated, inspect, migrate};
 pub use spool::SpoolSettings;
 pub use store::{READS_COMPONENT, Store};
 pub use url::{InvalidUrl, PostgresUrl, TlsMode, Url};

@@ -17,6 +17,7 @@ use actix::dev::channel::channel;
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised};
 
 use crate::clock::{self, Instant};
+use crate::meter::{self, Counter};
 
 /// The wait before the first restart; it doubles with each death in the window.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
@@ -109,6 +110,7 @@ async fn live<A>(
             return on_death(Death::GaveUp);
         };
         tokio::time::sleep(backoff).await;
+        meter::add(Counter::ActorRestarts, &[name], 1);
         match catch_unwind(AssertUnwindSafe(|| life.restart())) {
             Ok(true) => log::warn!(actor = name; "panicked and was restarted"),
             Ok(false) => return,

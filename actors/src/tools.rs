@@ -7,6 +7,8 @@ mod about;
 mod arguments;
 mod breakers;
 mod chat;
+mod library;
+mod prompts;
 mod result;
 mod toolbox;
 
@@ -20,6 +22,9 @@ use crate::receipt::Receipt;
 
 pub use about::About;
 pub use breakers::standings;
+pub use library::Shelf;
+pub use prompts::PromptArgument;
+pub use result::page_wanted;
 pub use toolbox::{Parts, Toolbox};
 
 /// One tool, as it is listed.

@@ -16,7 +16,7 @@ use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::faults::{self, Point};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail::{self, MailError};
-use exai_actors::metrics::Metrics;
+use exai_actors::metrics;
 use exai_actors::provider::endpoint::Key;
 use exai_actors::provider::messages::FailureClass;
 use exai_actors::provider_supervisor::messages::{
@@ -92,7 +92,7 @@ fn supervised() -> Supervised {
         noted.fetch_add(1, Ordering::SeqCst);
     };
     let arbiter = Arbiter::current();
-    let metrics = Metrics::start(&arbiter, |_| {});
+    let metrics = metrics::start(metrics::Wiring { arbiter: &arbiter, flushing: None }, |_| {}).address;
     let wiring = Wiring { arbiter: &arbiter, board: board.clone(), metrics };
     let supervisor = provider_supervisor::start(&config, wiring, on_death).unwrap();
     Supervised { upstream, board, supervisor, deaths }

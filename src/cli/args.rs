@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use super::connect::clients::{self, Transport};
+use crate::security::Scope;
+
 /// Lets coding agents consult Kimi, GLM and other models over MCP.
 #[derive(Debug, Parser)]
 #[command(name = "exai", version, about, arg_required_else_help = true)]
@@ -32,14 +35,49 @@ pub(crate) enum Command {
     Ask(Ask),
     /// Say how the running daemon is
     Status(Status),
+    /// Hold the running daemon's counters against its journal and its rollups
+    Audit(Audit),
     /// Show what happened on the running daemon's connections lately
     Events(Events),
     /// Exit 0 if the running daemon can take calls, 1 if not; for container health checks
     Health,
     /// Bring the database's tables up to date
     Migrate,
-    /// Print the token that clients present, making it if there is none
-    Token,
+    /// Put EXAI among the servers of an MCP client
+    Connect(Connect),
+    /// Check everything that EXAI needs, and say how to mend what is wrong
+    Doctor(Doctor),
+    /// Print the token that clients present, making it if there is none; or add, list and revoke named ones
+    Token(Token),
+    /// Have the running daemon read its keys and limits again, without losing a call (SIGHUP does the same)
+    Reload,
+}
+
+/// `exai token`
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) command: Option<TokenCommand>,
+}
+
+/// `exai token ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a named token and print it, once
+    Add {
+        /// Its name, which is the owner of its conversations and calls
+        name: String,
+        /// What it opens: client (default), dashboard, admin; several with commas
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+        scopes: Vec<Scope>,
+    },
+    /// List the named tokens: name, scopes, when made
+    List,
+    /// Have a named token open nothing any more
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }
 
 /// `exai demo`
@@ -85,6 +123,14 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
+/// `exai audit`
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// For how many seconds a difference may last: counters reach the database with the next flush
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub(crate) within: u64,
+}
+
 /// `exai events`
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -98,6 +144,34 @@ pub(crate) struct Events {
     #[arg(long)]
     pub(crate) follow: bool,
     /// Print JSON, one event a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `exai connect`
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The client: claude-code, claude-desktop, vscode, cursor, windsurf, codex or gemini
+    #[arg(value_parser = clients::known)]
+    pub(crate) client: String,
+    /// How it shall reach EXAI; else in the best way that it knows
+    #[arg(long)]
+    pub(crate) transport: Option<Transport>,
+    /// Its file, such as a project's own; else the user's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Take EXAI out again
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Only show what the file would be, token and all
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+/// `exai doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -50,7 +50,7 @@ pub(super) fn run(inputs: &Inputs, demo: &Demo) -> Result<ExitCode, Failure> {
     free_ports(&mut config, demo.once);
     logs::start(config.log.format, LevelFilter::Warn).map_err(Failure::of)?;
     let providers = config.providers.clone();
-    let running = wiring::start(config)?;
+    let running = wiring::start(config, None)?;
     let tour =
         Tour { mcp: running.mcp, dashboard: running.dashboard, token: running.token.clone(), providers };
     guide(running, tour, demo.once)

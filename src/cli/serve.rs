@@ -18,7 +18,7 @@ pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     if config.providers.is_empty() {
         log::warn!("no provider has a key: every call will be refused; set MOONSHOT_API_KEY or ZAI_API_KEY");
     }
-    let running = wiring::start(config)?;
+    let running = wiring::start(config, Some(inputs.clone()))?;
     if running.token.is_weak() {
         log::warn!("the token is short enough to be guessed; unset EXAI_TOKEN to have one generated");
     }

@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use actix_http::BoxedPayloadStream;
+use awc::ClientResponse;
 use awc::error::{ConnectError, SendRequestError};
+use awc::http::Method;
 use serde_json::Value;
 use url::Url;
 
@@ -43,25 +46,56 @@ pub(super) fn mcp_url(address: SocketAddr) -> Result<Url, url::ParseError> {
     Url::parse(&format!("ws://{}/mcp", reach(address)))
 }
 
+/// Asks the dashboard's port for a text.
+pub(super) async fn get_text(dashboard: SocketAddr, path: &str, token: &Token) -> Result<String, ProbeError> {
+    let (address, mut response) = ask(Method::GET, dashboard, path, Some(token)).await?;
+    let text = response.body().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
+    String::from_utf8(text.into()).map_err(|_| ProbeError::Strange(address))
+}
+
 /// Asks the dashboard's port for a JSON report: whether it was a success, and the report.
 pub(super) async fn get(
     dashboard: SocketAddr,
     path: &str,
     token: Option<&Token>,
 ) -> Result<(bool, Value), ProbeError> {
+    report(ask(Method::GET, dashboard, path, token).await?).await
+}
+
+/// Has the dashboard's port do something: whether it was a success, and what it says of it.
+pub(super) async fn post(
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(bool, Value), ProbeError> {
+    report(ask(Method::POST, dashboard, path, token).await?).await
+}
+
+async fn report(
+    (address, mut response): (SocketAddr, ClientResponse<BoxedPayloadStream>),
+) -> Result<(bool, Value), ProbeError> {
+    let report = response.json().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
+    Ok((response.status().is_success(), report))
+}
+
+async fn ask(
+    method: Method,
+    dashboard: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<(SocketAddr, ClientResponse<BoxedPayloadStream>), ProbeError> {
     let address = reach(dashboard);
     let client = awc::Client::builder().timeout(WITHIN).disable_redirects().finish();
-    let mut request = client.get(format!("http://{address}{path}"));
+    let mut request = client.request(method, format!("http://{address}{path}"));
     if let Some(token) = token {
         request = request.bearer_auth(token.reveal());
     }
-    let mut response = request.send().await.map_err(|error| {
+    let response = request.send().await.map_err(|error| {
         let nobody = matches!(error, SendRequestError::Connect(ConnectError::Io(_)));
         if nobody { ProbeError::NoDaemon(address) } else { ProbeError::Strange(address) }
     })?;
     if response.status().as_u16() == 401 {
         return Err(ProbeError::Refused(address));
     }
-    let report = response.json().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
-    Ok((response.status().is_success(), report))
+    Ok((address, response))
 }

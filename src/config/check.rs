@@ -13,7 +13,8 @@ const WAIT_S_MAX: u64 = 3600;
 
 /// Refuses what no installation can mean.
 pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), ConfigError> {
-    let Document { listen, storage, limits, providers, models, clients, dashboard: _, log: _ } = document;
+    let Document { listen, storage, limits, providers, models, clients, dashboard: _, metrics, log: _ } =
+        document;
     let range = Range { sources };
     range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
     range.holds("storage.spool_mib", storage.spool_mib, 1, 1024)?;
@@ -30,6 +31,7 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     // A call is forgotten after 90 days, and its answer with it.
     range.holds("limits.result_ttl_h", limits.result_ttl.as_secs() / 3600, 1, 90 * 24)?;
     range.holds("limits.drain_s", limits.drain.as_secs(), 0, WAIT_S_MAX)?;
+    range.holds("metrics.flush_s", metrics.flush.as_secs(), 1, 600)?;
     for (name, provider) in providers {
         let key = |field: &str| format!("providers.{name}.{field}");
         if let Some(calls) = provider.max_in_flight {

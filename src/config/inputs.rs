@@ -88,7 +88,8 @@ impl Inputs {
         Some(base.join("exai"))
     }
 
-    fn path(&self, variable: &str) -> Option<PathBuf> {
+    /// A variable that holds a path; an empty one counts as unset.
+    pub(crate) fn path(&self, variable: &str) -> Option<PathBuf> {
         let value = self.variables.get(variable).filter(|value| !value.is_empty())?;
         Some(Path::new(value).to_owned())
     }

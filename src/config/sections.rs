@@ -118,6 +118,21 @@ pub(crate) struct Dashboard {
     pub(crate) folder: Option<PathBuf>,
 }
 
+/// `[metrics]`: what is counted.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    /// `metrics.flush_s`: how often the sums go to the database, in seconds. Default 10.
+    #[serde(rename = "flush_s", deserialize_with = "seconds")]
+    pub(crate) flush: Duration,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { flush: Duration::from_secs(10) }
+    }
+}
+
 /// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,10 +1,13 @@
 //! Turns what a tool gave into what MCP sends: the answer and its receipt, or the failure, as one `tools/call` result.
 
-use exai_actors::error::CallError;
-use exai_actors::receipt::Receipt;
+use std::fmt::Write;
+
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::models::pages::pages;
 use exai_actors::tools::ToolAnswer;
 use rmcp::model::{CallToolResult, ContentBlock, MetaObject};
 use serde::Serialize;
+use serde_json::json;
 
 /// Where the receipt stands in a result's `_meta`.
 const RECEIPT_KEY: &str = "exai/receipt";
@@ -14,15 +17,53 @@ const ERROR_KEY: &str = "exai/error";
 /// Characters of an unfinished answer that are given: clients cut longer results, or refuse them.
 pub(super) const PARTIAL_CHARS_MAX: usize = 60_000;
 
-/// A tool's answer: its text, then the receipt as a line of its own, never inside the answer.
-pub(super) fn answered(answer: ToolAnswer) -> CallToolResult {
+/// Which page of an answer is wanted, and how long one may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    /// From 1.
+    pub(super) number: usize,
+    /// Tokens that its client takes of a result.
+    pub(super) tokens_max: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { number: 1, tokens_max: u32::MAX }
+    }
+}
+
+/// The part of a client's limit that the answer itself gets: the receipt has its place too, and tokenizers differ.
+const PAGE_FIFTHS: u32 = 4;
+
+/// A tool's answer: its text, then the receipt as a line of its own, never inside the answer. A text that is longer than its client
+/// takes is given by pages; one without a receipt has no handle to fetch the others by, and is kept short by its tool.
+pub(super) fn answered(answer: ToolAnswer, page: Page) -> CallToolResult {
     let ToolAnswer { text, receipt, structured } = answer;
-    let mut content = vec![ContentBlock::text(text)];
-    content.extend(receipt.as_ref().map(|receipt| ContentBlock::text(receipt.to_string())));
-    let mut result = CallToolResult::success(content);
+    let Some(receipt) = receipt else {
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.structured_content = structured;
+        return result;
+    };
+    let all = pages(&text, page.tokens_max / 5 * PAGE_FIFTHS);
+    let (number, of) = (page.number, all.len());
+    let Some(shown) = number.checked_sub(1).and_then(|index| all.get(index)) else {
+        let message = format!("`result`: this answer has {of} pages, there is no page {number}.");
+        return failed(&CallError::new(ErrorKind::InvalidArguments, message).of_call(receipt.call_id));
+    };
+    let mut line = receipt.to_string();
+    let mut facts = serde_json::to_value(&receipt).unwrap_or_default();
+    if of > 1 {
+        facts["page"] = json!({ "number": number, "of": of });
+        // Writing to a String cannot fail.
+        let _ = write!(line, " - page {number} of {of}");
+        if number < of {
+            let (call, next) = (receipt.call_id, number + 1);
+            let _ = write!(line, "; the answer goes on: fetch it with `result`, call_id {call}, page {next}");
+        }
+    }
+    let mut result = CallToolResult::success(vec![ContentBlock::text(*shown), ContentBlock::text(line)]);
     result.structured_content = structured;
-    result.meta = receipt.as_ref().and_then(|receipt: &Receipt| meta(RECEIPT_KEY, receipt));
-    result
+    result.with_meta(meta(RECEIPT_KEY, &facts))
 }
 
 /// A call that failed: what to do, in words; the rest in `_meta`. A tool's failure is a result, not a protocol error (MCP
@@ -60,9 +101,8 @@ pub(super) fn meta(key: &str, value: &impl Serialize) -> Option<MetaObject> {
 mod tests {
     use std::time::Duration;
 
-    use exai_actors::error::ErrorKind;
     use exai_actors::ids::CallId;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
@@ -89,7 +129,8 @@ mod tests {
     #[test]
     fn an_answer_keeps_its_structure() {
         let structured = Some(json!({ "status": "ok" }));
-        let wire = wire(&answered(ToolAnswer { text: "fine".into(), receipt: None, structured }));
+        let wire =
+            wire(&answered(ToolAnswer { text: "fine".into(), receipt: None, structured }, Page::default()));
         assert_eq!(wire["content"], json!([{ "type": "text", "text": "fine" }]));
         assert_eq!(wire["structuredContent"], json!({ "status": "ok" }));
         assert_eq!(wire["isError"], false);

@@ -9,13 +9,13 @@ use exai_actors::clock::{self, Instant};
 use exai_actors::dispatcher::messages::{Answer, Attached, Caller, Follower, Phase, Progress};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::CallId;
-use exai_actors::tools::{Started, ToolAnswer};
+use exai_actors::tools::{self, Started, ToolAnswer};
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext, RoleServer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::answers;
+use super::answers::{self, Page};
 use super::delivery::Answers;
 use super::edge::Hold;
 use super::handler::{Draining, Handler};
@@ -34,6 +34,7 @@ struct Client {
     cancelled: CancellationToken,
     answers: Answers,
     asked: Instant,
+    page: Page,
 }
 
 impl From<&RequestContext<RoleServer>> for Client {
@@ -44,6 +45,7 @@ impl From<&RequestContext<RoleServer>> for Client {
             cancelled: context.ct.clone(),
             answers: context.extensions.get::<Hold>().map(|hold| hold.answers.clone()).unwrap_or_default(),
             asked: clock::now(),
+            page: Page::default(),
         }
     }
 }
@@ -66,20 +68,24 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> CallToolResult {
         let arguments = request.arguments.unwrap_or_default();
+        let page = tools::page_wanted(&request.name, &arguments);
         let start = |caller| self.toolbox.start(caller, &request.name, arguments);
-        self.attend(context, start).await
+        self.attend(context, page, start).await
     }
 
     /// Starts something on the terms of its request, and stays with it.
     pub(super) async fn attend<S>(
         &self,
         context: &RequestContext<RoleServer>,
+        page: usize,
         start: impl FnOnce(Caller) -> S,
     ) -> CallToolResult
     where
         S: Future<Output = Result<Started, CallError>>,
     {
-        let client = Client::from(context);
+        let who = context.client_info();
+        let tokens_max = self.patience.output_tokens(who.as_ref().map(|who| who.name.as_str()));
+        let client = Client { page: Page { number: page, tokens_max }, ..Client::from(context) };
         let terms = self.caller(context).and_then(|caller| Ok((caller, self.answer_by(context, &client)?)));
         let (caller, answer_by) = match terms {
             Ok(terms) => terms,
@@ -207,7 +213,7 @@ impl Client {
         if let Some(receipt) = &answer.receipt {
             self.answers.outcome_of(receipt.call_id, follower);
         }
-        answers::answered(answer)
+        answers::answered(answer, self.page)
     }
 
     fn failed(&self, error: &CallError, follower: Option<Follower>) -> CallToolResult {

@@ -1,6 +1,7 @@
 //! What stands between one connection's messages and the engine: who may go in, what may come out, and when the connection has
 //! said who it is. Closes the engine's gaps (no limits, doubled ids, a service that ends over an early notification). Pure.
 
+mod handshake;
 mod running;
 
 use std::time::Duration;
@@ -9,10 +10,11 @@ use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
-    Implementation, InitializeResult, JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
-    ServerNotification, ServerResult,
+    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification, ServerResult,
 };
 
+use self::handshake::Handshake;
+pub(super) use self::handshake::{Facts, Greeting};
 pub(super) use self::running::Hold;
 use self::running::{Ended, Running};
 use super::delivery::Outcome;
@@ -24,9 +26,6 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
 /// When a client with too many open requests may come back.
 const OVER_CAPACITY_RETRY: Duration = Duration::from_secs(1);
-/// The longest name and version of a client that is kept.
-const CLIENT_CHARS_MAX: usize = 120;
-
 /// What one connection may do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -38,24 +37,20 @@ pub(crate) struct Limits {
     pub requests_in_flight_max: usize,
     /// How long a connection may say nothing after it opened.
     pub hello_within: Duration,
+    /// How long an engine has nothing to do before it sleeps, at least; at most twice that.
+    pub sleep_after: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let hello_within = Duration::from_secs(10);
-        Self { requests_burst: 50, requests_per_second: 20.0, requests_in_flight_max: 128, hello_within }
+        Self {
+            requests_burst: 50,
+            requests_per_second: 20.0,
+            requests_in_flight_max: 128,
+            hello_within: Duration::from_secs(10),
+            sleep_after: Duration::from_millis(250),
+        }
     }
-}
-
-/// Who is on the other side, as it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Name and version.
-    pub(super) client: String,
-    /// The name alone.
-    pub(super) name: String,
-    /// The protocol version in use.
-    pub(super) protocol: String,
 }
 
 /// What becomes of a message from the client.
@@ -86,11 +81,8 @@ pub(super) struct Edge {
     /// because nothing could tell its sender; it is read as fast as it is handled.
     others: Bucket,
     running: Running,
-    /// Whether the engine has left its handshake. Until then a notification would end its service without a word.
-    opened: bool,
+    handshake: Handshake,
     greeted: bool,
-    client: Option<Implementation>,
-    facts: Option<Facts>,
 }
 
 impl Edge {
@@ -101,10 +93,8 @@ impl Edge {
             calls: bucket(),
             others: bucket(),
             running: Running::default(),
-            opened: false,
+            handshake: Handshake::default(),
             greeted: false,
-            client: None,
-            facts: None,
         }
     }
 
@@ -118,9 +108,19 @@ impl Edge {
         self.running.waiting()
     }
 
+    /// Whether no request runs, not even a cancelled one.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.running.is_quiet()
+    }
+
+    /// How the connection left the handshake, once it has.
+    pub(super) fn greeting(&self) -> Option<&Greeting> {
+        self.handshake.greeting()
+    }
+
     /// Who is on the other side; once, when it is known.
     pub(super) fn take_facts(&mut self) -> Option<Facts> {
-        self.facts.take()
+        self.handshake.take_facts()
     }
 
     /// Decides about a message from the client.
@@ -137,7 +137,8 @@ impl Edge {
                         (Err(refusal), _) => Verdict::Answer(refusal.to_text()),
                         (Ok(()), Err(wait)) => Verdict::Answer(too_fast(Some(request.id.clone()), wait)),
                         (Ok(()), Ok(())) => {
-                            self.note_request(&request.request);
+                            self.greeted = true;
+                            self.handshake.asked(&request.request);
                             let token = request.request.get_meta().get_progress_token();
                             let (number, hold) = self.running.begin(request.id.clone(), token);
                             request.id = number;
@@ -164,7 +165,7 @@ impl Edge {
         match message {
             JsonRpcMessage::Response(response) => {
                 if let ServerResult::InitializeResult(result) = &response.result {
-                    self.note_initialized(result);
+                    self.handshake.initialized(result);
                 }
                 let Some(Ended { id, outcome }) = self.running.end(&response.id) else {
                     return Passage::Dropped;
@@ -209,44 +210,6 @@ impl Edge {
         Ok(())
     }
 
-    fn note_request(&mut self, request: &ClientRequest) {
-        self.greeted = true;
-        let meta = request.get_meta();
-        if let ClientRequest::InitializeRequest(request) = request {
-            self.client = Some(request.params.client_info.clone());
-            return;
-        }
-        // The engine answers these without leaving its handshake.
-        let stays = matches!(request, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_));
-        if self.opened || stays {
-            return;
-        }
-        let version = meta.protocol_version().filter(|version| VERSIONS.contains(version));
-        let complete = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty();
-        if let Some(version) = version.filter(|_| complete) {
-            let client = meta.client_info();
-            self.open(client.as_ref(), &version);
-        }
-    }
-
-    fn note_initialized(&mut self, result: &InitializeResult) {
-        if !self.opened {
-            let client = self.client.take();
-            self.open(client.as_ref(), &result.protocol_version);
-        }
-    }
-
-    fn open(&mut self, client: Option<&Implementation>, protocol: &ProtocolVersion) {
-        self.opened = true;
-        // What a client calls itself ends up in a table and on a page: no control characters, and not without end.
-        let tame =
-            |text: &str| text.chars().filter(|char| !char.is_control()).take(CLIENT_CHARS_MAX).collect();
-        let name = client.map(|client| tame(&client.name)).unwrap_or_default();
-        let client = client.map(|client| tame(&format!("{} {}", client.name, client.version)));
-        let client = client.unwrap_or_default();
-        self.facts = Some(Facts { client, name, protocol: protocol.as_str().to_owned() });
-    }
-
     fn tells(&self, notification: &mut ServerNotification) -> bool {
         if let ServerNotification::ProgressNotification(progress) = notification {
             return self.running.has_token(&progress.params.progress_token);
@@ -258,7 +221,8 @@ impl Edge {
     }
 
     fn wants(&mut self, notification: &mut ClientNotification) -> bool {
-        if !self.opened {
+        // Before it has left its handshake, a notification would end the engine without a word.
+        if self.handshake.greeting().is_none() {
             return false;
         }
         if let ClientNotification::CancelledNotification(cancelled) = notification {

@@ -9,9 +9,9 @@ use exai_actors::ids::{Principal, SessionId};
 use exai_actors::tools::{Definition, Toolbox};
 use futures_util::FutureExt;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestMethod, CompleteRequestParams, CompleteResult,
-    Implementation, ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, GetPromptRequestParams,
+    GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
     ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::edge::VERSIONS;
 use super::monitor::Monitor;
 use super::patience::Patience;
-use super::{answers, resources};
+use super::{answers, completions, prompts, resources};
 
 /// What every client is told about this server.
 const INSTRUCTIONS: &str = "Consult other models (Kimi, GLM and others) for a second opinion, a review, a plan or a hard bug. \
@@ -63,9 +63,13 @@ pub(crate) struct Draining {
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let this_server = Implementation::new("exai", env!("CARGO_PKG_VERSION")).with_title("EXAI");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
-            .with_server_info(this_server)
-            .with_instructions(INSTRUCTIONS)
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_resources()
+            .enable_completions()
+            .build();
+        ServerConfig::new(capabilities).with_server_info(this_server).with_instructions(INSTRUCTIONS)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -74,9 +78,10 @@ impl ServerHandler for Handler {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        resources::one_page(request)?;
         Ok(ListToolsResult::with_all_items(self.toolbox.definitions().iter().map(tool).collect()))
     }
 
@@ -105,19 +110,18 @@ impl ServerHandler for Handler {
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(resources::list())
+        resources::list(&self.toolbox, &self.principal, request).await
     }
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        // Part of what `resources` advertises (MCP 2025-11-25, server/resources); there are none.
-        Ok(ListResourceTemplatesResult::with_all_items(Vec::new()))
+        resources::templates(request)
     }
 
     async fn read_resource(
@@ -125,24 +129,32 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.toolbox, &request.uri).await.map(Into::into)
+        resources::read(&self.toolbox, &self.principal, &request.uri).await.map(Into::into)
     }
 
-    // What is not advertised is not a method of this server (MCP 2026-07-28, basic, errors); the engine would answer empty lists.
     async fn complete(
         &self,
-        _: CompleteRequestParams,
+        request: CompleteRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+        completions::complete(&self.toolbox, &self.principal, request).await
     }
 
     async fn list_prompts(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+        resources::one_page(request)?;
+        Ok(prompts::list(self.toolbox.definitions()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        prompts::get(self.toolbox.definitions(), request).map(Into::into)
     }
 
     /// Nothing that could be subscribed to ever changes; who asks is heard, acknowledged and told when the server leaves.

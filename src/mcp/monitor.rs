@@ -16,6 +16,7 @@ pub(super) struct Monitor(Arc<Line>);
 
 #[derive(Debug, Default)]
 struct Line {
+    http: bool,
     peer: Arc<str>,
     client: OnceLock<Client>,
     /// Messages that came before anybody knew from whom.
@@ -27,10 +28,23 @@ struct Line {
 impl Monitor {
     /// A connection was opened by this request.
     pub(super) fn opened(request: &HttpRequest) -> Self {
-        let peer = peer_of(request);
-        let here = Arc::clone(&peer);
-        events::note(lot(Direction::Open, "opened", Weight::Lasting), || Facts { peer, ..Facts::default() });
-        Self(Arc::new(Line { peer: here, ..Line::default() }))
+        Self::begun(request, false)
+    }
+
+    /// A session over HTTP was opened by this request.
+    pub(super) fn opened_over_http(request: &HttpRequest) -> Self {
+        Self::begun(request, true)
+    }
+
+    fn begun(request: &HttpRequest, http: bool) -> Self {
+        let monitor = Self(Arc::new(Line { http, peer: peer_of(request), ..Line::default() }));
+        let lot = Lot { kind: monitor.kind(), ..lot(Direction::Open, "opened", Weight::Lasting) };
+        events::note(lot, || Facts { peer: Arc::clone(&monitor.0.peer), ..Facts::default() });
+        monitor
+    }
+
+    fn kind(&self) -> Kind {
+        if self.0.http { Kind::Http } else { Kind::Websocket }
     }
 
     /// The client said who it is; once.
@@ -70,6 +84,11 @@ impl Monitor {
         (messages_in.load(Ordering::Relaxed), messages_out.load(Ordering::Relaxed), active_at)
     }
 
+    /// Messages that went out to the client.
+    pub(super) fn messages_out(&self) -> u64 {
+        self.activity().1
+    }
+
     /// A request was answered with an error.
     pub(super) fn error(&self) {
         if let Some(client) = self.0.client.get() {
@@ -88,7 +107,7 @@ impl Monitor {
     pub(super) fn closed(&self, end: &Ended, took: Duration) {
         let outcome =
             if end.write_stall { "write_stall".into() } else { format!("closed_{}", end.close_code).into() };
-        let lot = Lot { outcome, ..lot(Direction::Close, "", Weight::Lasting) };
+        let lot = Lot { outcome, kind: self.kind(), ..lot(Direction::Close, "", Weight::Lasting) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), took, ..Facts::default() });
     }
 
@@ -96,11 +115,8 @@ impl Monitor {
         let way = usize::from(direction == Direction::Out);
         self.0.messages[way].fetch_add(1, Ordering::Relaxed);
         self.0.active_at.store(clock::utc_now().0, Ordering::Relaxed);
-        events::note(lot(direction, "message", Weight::Frequent), || Facts {
-            peer: Arc::clone(&self.0.peer),
-            bytes,
-            ..Facts::default()
-        });
+        let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
+        events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }
 }
 

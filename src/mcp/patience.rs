@@ -16,7 +16,11 @@ const TABLE: &str = include_str!("clients.toml");
 /// What an answer needs on its way to a client whose limit is known.
 const MARGIN: Duration = Duration::from_secs(5);
 /// When a client that nobody knows, and that wants to hear no progress, is answered: the usual SDK gives up after 60 s.
-const UNKNOWN_WITHIN: Duration = Duration::from_secs(55);
+const UNKNOWN_WITHIN: Duration = UNKNOWN_LIMIT.saturating_sub(MARGIN);
+/// How long the usual SDK waits.
+const UNKNOWN_LIMIT: Duration = Duration::from_secs(60);
+/// How many tokens of one result a client takes of which nothing else is known: what Claude Code takes by default.
+const OUTPUT_TOKENS: u32 = 25_000;
 
 /// Who waits how long; clones share it.
 #[derive(Debug, Clone)]
@@ -32,13 +36,16 @@ struct Known {
     name: String,
     limit: Option<Duration>,
     progress_resets: bool,
+    output_tokens: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
-    limit_s: u64,
+    limit_s: Option<u64>,
+    #[serde(default)]
     progress_resets: bool,
+    output_tokens: Option<u32>,
 }
 
 /// What one request says of itself.
@@ -61,13 +68,15 @@ impl Patience {
             toml::from_str::<BTreeMap<String, Row>>(TABLE).expect("the table of clients is well-formed");
         let table = rows.into_iter().map(|(name, row)| Known {
             name: name.to_lowercase(),
-            limit: Some(Duration::from_secs(row.limit_s)),
+            limit: Some(row.limit_s.map_or(UNKNOWN_LIMIT, Duration::from_secs)),
             progress_resets: row.progress_resets,
+            output_tokens: row.output_tokens.unwrap_or(OUTPUT_TOKENS),
         });
         let configured = configured.iter().map(|(name, limit)| Known {
             name: name.to_lowercase(),
             limit: Some(*limit).filter(|limit| !limit.is_zero()),
             progress_resets: false,
+            output_tokens: OUTPUT_TOKENS,
         });
         Self { configured: configured.collect(), table: table.collect(), deadline }
     }
@@ -85,6 +94,12 @@ impl Patience {
             Some(known) if known.progress_resets && asker.has_token => None,
             Some(known) => known.limit.map(|limit| limit.saturating_sub(MARGIN).max(limit / 2)),
         })
+    }
+
+    /// How many tokens of one result a client takes; what is longer is given by pages.
+    pub(super) fn output_tokens(&self, client: Option<&str>) -> u32 {
+        let known = client.and_then(|name| find(&self.table, &name.to_lowercase()));
+        known.map_or(OUTPUT_TOKENS, |known| known.output_tokens)
     }
 
     fn asked_within(&self, value: &Value) -> Result<Duration, CallError> {

@@ -1,4 +1,4 @@
-//! The request rate of one session: a token bucket. Pure: time is an argument.
+//! How often somebody may do something: a token bucket. Pure: time is an argument.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use exai_actors::clock::Instant;
 
 /// So many at once, and so many a second in the long run.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     burst: f64,
     per_second: f64,
     tokens: f64,
@@ -15,12 +15,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(burst: u32, per_second: f64, now: Instant) -> Self {
+    pub(crate) fn new(burst: u32, per_second: f64, now: Instant) -> Self {
         Self { burst: f64::from(burst), per_second, tokens: f64::from(burst), at: now }
     }
 
     /// Takes a token, or says when there will be one.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let grown = now.duration_since(self.at).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + grown).min(self.burst);
         self.at = now;

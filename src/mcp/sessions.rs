@@ -18,7 +18,7 @@ const SHOWN_MAX: usize = 500;
 
 /// The open sessions; clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Sessions {
+pub(crate) struct OpenSessions {
     open: Arc<Mutex<BTreeMap<SessionId, Card>>>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Card {
     pub(super) leaves: CancellationToken,
 }
 
-impl Sessions {
+impl OpenSessions {
     pub(super) fn enter(&self, card: Card) {
         self.open.lock().insert(card.session.id, card);
     }
@@ -39,7 +39,7 @@ impl Sessions {
         self.open.lock().remove(&id);
     }
 
-    /// Closes a session with 1008; its calls go on. False where there is none.
+    /// Closes a session, over WebSocket with 1008; its calls go on. False where there is none.
     pub(crate) fn disconnect(&self, id: SessionId) -> bool {
         let leaves = self.open.lock().get(&id).map(|card| card.leaves.clone());
         if let Some(leaves) = &leaves {

@@ -3,32 +3,35 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, dev, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, dev, guard, web};
 use exai_actors::clock;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
+use exai_actors::session;
 use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
-use exai_actors::session::{self, NotAnUpgrade};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
-use rmcp::service::serve_server_with_ct;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Connections, NoPlace};
+use super::connections::Connections;
 use super::edge::Limits;
+use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
+use super::http::{self, Sessions};
+use super::line::{Line, Pending, Tells};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
-use super::sessions::{Card, Sessions, new_session};
-use super::transport::{Ends, SocketTransport, Tells};
+use super::refusals::{refusal, refused_for_place, refused_upgrade};
+use super::sessions::{Card, OpenSessions, new_session};
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -40,8 +43,6 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 const ABNORMAL_END: Ended = Ended { close_code: 1006, write_stall: false, messages_in: 0, messages_out: 0 };
 /// Bytes that the kernel takes beyond what it can send: with more, a session could not tell how slowly its client reads.
 const UNSENT_BYTES_MAX: u32 = 32 * 1024;
-/// When a client that found no place may come back.
-const NO_PLACE_RETRY: Duration = Duration::from_secs(10);
 
 /// Who asks, or the answer that refuses: Host, Origin, token.
 pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
@@ -61,15 +62,19 @@ pub(crate) struct Door {
     /// How long clients wait for their answers.
     pub patience: Patience,
     /// Who is connected.
-    pub open: Sessions,
+    pub open: OpenSessions,
     /// Told of sessions.
     pub hooks: Hooks,
+    /// The sessions of clients that come over HTTP.
+    pub http: Sessions,
     /// The drain, which comes before the end: followers of running calls are told.
     pub draining: Draining,
     /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
     pub leaving: CancellationToken,
     /// The life of every session, to be waited for: it has ended when its end has been told.
     pub sessions: TaskTracker,
+    /// The engines that are awake: at most one for every session, and none for an idle one.
+    pub engines: TaskTracker,
 }
 
 /// Told when a client has introduced itself, and when its connection ends. Called on worker threads; must be quick.
@@ -111,7 +116,12 @@ pub(crate) fn on_connect(
 /// The routes of the door.
 pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        let resource = web::resource("/mcp").app_data(web::Data::from(door)).route(web::get().to(upgrade));
+        let resource = web::resource("/mcp")
+            .app_data(web::Data::from(door))
+            .route(web::get().guard(guard::fn_guard(http::is_stream)).to(http::listen))
+            .route(web::get().to(upgrade))
+            .route(web::post().to(http::post))
+            .route(web::delete().to(http::end));
         config.service(resource.default_service(web::to(not_allowed)));
     }
 }
@@ -120,7 +130,7 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
     if let Err(refused) = (door.check)(&request) {
         return monitor::refused(&request, refused);
     }
-    let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
+    let message = "This address takes WebSocket upgrades (GET) and Streamable HTTP (POST, GET, DELETE).";
     refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
 }
 
@@ -145,45 +155,6 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
     response
 }
 
-fn refused_for_place(no_place: NoPlace) -> HttpResponse {
-    let (status, kind, message) = match no_place {
-        NoPlace::InAll => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::OverCapacity,
-            "Every connection is taken; come back later.",
-        ),
-        NoPlace::FromHere => {
-            let message = "Your address has too many connections; close some of them.";
-            (StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message)
-        }
-    };
-    refusal(status, &CallError::new(kind, message).retry_after(NO_PLACE_RETRY))
-}
-
-fn refused_upgrade(not_an_upgrade: NotAnUpgrade) -> HttpResponse {
-    let status = match not_an_upgrade {
-        NotAnUpgrade::Plain | NotAnUpgrade::Version => StatusCode::UPGRADE_REQUIRED,
-        NotAnUpgrade::Key => StatusCode::BAD_REQUEST,
-    };
-    refusal(status, &CallError::new(ErrorKind::InvalidArguments, not_an_upgrade.to_string()))
-}
-
-fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
-    let mut response = HttpResponse::build(status);
-    if status == StatusCode::UPGRADE_REQUIRED {
-        // RFC 9110 15.5.22 and RFC 6455 4.4 ask for these.
-        response.insert_header((header::UPGRADE, "websocket"));
-        response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
-    }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.insert_header((header::ALLOW, "GET"));
-    }
-    if let Some(wait) = error.retry_after_ms {
-        response.insert_header((header::RETRY_AFTER, wait.div_ceil(1000).to_string()));
-    }
-    response.json(serde_json::json!({ "error": error }))
-}
-
 /// Answers a message that the session held when it panicked.
 fn refuse(text: &str) -> Option<String> {
     let id = Some(envelope::request_id(text)?);
@@ -195,57 +166,38 @@ fn refuse(text: &str) -> Option<String> {
 async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monitor) {
     let Link { inbound, outbox, ended } = link;
     let id = SessionId::mint();
-    let (in_flight, running) = watch::channel(0);
-    let ends = Ends { gone: CancellationToken::new(), service: CancellationToken::new(), in_flight };
-    let handler = Handler {
+    let (pending, still_pending) = watch::channel(Pending::default());
+    let gone = CancellationToken::new();
+    let introduced = Arc::new(AtomicBool::new(false));
+    let connected = clock::now();
+    let told_to_go = CancellationToken::new();
+    let card = (monitor.clone(), told_to_go.clone());
+    let tells = tells(&door, id, principal.clone(), card, Arc::clone(&introduced));
+    let line = Line::new((inbound, outbox.clone()), door.limits, pending, tells, monitor.clone());
+    let handler = || Handler {
         toolbox: door.toolbox.clone(),
         principal: principal.clone(),
         session: id,
-        gone: ends.gone.clone(),
+        gone: gone.clone(),
         leaving: door.leaving.clone(),
         draining: door.draining.clone(),
         patience: door.patience.clone(),
         monitor: monitor.clone(),
     };
-    let (introduced, was_introduced) = watch::channel(false);
-    let (connected, connected_at) = (clock::now(), clock::utc_now());
-    let (on_open, who) = (Arc::clone(&door.hooks.on_open), monitor.clone());
-    let (open, told_to_go) = (door.open.clone(), CancellationToken::new());
-    let leaves = told_to_go.clone();
-    let tells = Tells {
-        on_open: Box::new(move |facts| {
-            introduced.send_replace(true);
-            who.introduced(&facts.name, &principal, connected_at);
-            let session = new_session(id, principal.clone(), facts, (TRANSPORT, connected_at));
-            open.enter(Card { session: session.clone(), monitor: who.clone(), leaves: leaves.clone() });
-            on_open(session);
-        }),
-        on_delivered: Arc::clone(&door.hooks.on_delivered),
-    };
-    let transport =
-        SocketTransport::new((inbound, outbox.clone()), door.limits, ends.clone(), tells, monitor.clone());
-    let service = async {
-        // Boxed, so that the handshake's ten kilobytes are given back when it is over and not kept for the connection's life.
-        let handshake = Box::pin(serve_server_with_ct(handler, transport, ends.service.clone()));
-        // Its errors are ends of connections before any handshake: nothing that anybody could act on.
-        if let Ok(running) = handshake.await {
-            running.waiting().await.ok();
-        }
-    };
     tokio::join!(
         async {
-            service.await;
-            // The engine has ended; what it wrote last is written, and then the socket goes too.
+            engine::attend(line, handler, &door.engines, door.limits.sleep_after).await;
+            // Nobody reads any more; what was written last is written, and then the socket goes too.
             outbox.close(CloseCode::Normal).await;
         },
-        say_goodbye(&door.leaving, &told_to_go, running, &outbox),
+        say_goodbye(&door.leaving, &told_to_go, still_pending, &outbox),
     );
     door.open.leave(id);
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
     monitor.closed(&end, clock::now() - connected);
-    if *was_introduced.borrow() {
+    if introduced.load(Ordering::Relaxed) {
         (door.hooks.on_close)(EndedSession {
             id,
             close_code: i32::from(end.close_code),
@@ -253,6 +205,28 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
             messages_out: i64::try_from(end.messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
         });
+    }
+}
+
+/// Tells the hooks of one session.
+fn tells(
+    door: &Door,
+    id: SessionId,
+    principal: Principal,
+    (monitor, leaves): (Monitor, CancellationToken),
+    introduced: Arc<AtomicBool>,
+) -> Tells {
+    let connected_at = clock::utc_now();
+    let (on_open, open) = (Arc::clone(&door.hooks.on_open), door.open.clone());
+    Tells {
+        on_open: Box::new(move |facts| {
+            introduced.store(true, Ordering::Relaxed);
+            monitor.introduced(&facts.name, &principal, connected_at);
+            let session = new_session(id, principal.clone(), facts, (TRANSPORT, connected_at));
+            open.enter(Card { session: session.clone(), monitor: monitor.clone(), leaves: leaves.clone() });
+            on_open(session);
+        }),
+        on_delivered: Arc::clone(&door.hooks.on_delivered),
     }
 }
 
@@ -279,7 +253,7 @@ fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
 async fn say_goodbye(
     leaving: &CancellationToken,
     told_to_go: &CancellationToken,
-    mut in_flight: watch::Receiver<usize>,
+    mut pending: watch::Receiver<Pending>,
     outbox: &Outbox,
 ) {
     tokio::select! {
@@ -287,6 +261,9 @@ async fn say_goodbye(
         () = told_to_go.cancelled() => return outbox.close(CloseCode::Policy).await,
         () = outbox.gone() => return,
     }
-    tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|running| *running == 0)).await.ok();
+    // Boxed: it is waited for once, at the end.
+    Box::pin(tokio::time::timeout(GOODBYE_WAIT, pending.wait_for(|pending| pending.requests == 0)))
+        .await
+        .ok();
     outbox.close(CloseCode::Away).await;
 }

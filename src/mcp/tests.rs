@@ -25,6 +25,8 @@ use super::socket::{self, Door, Hooks, session_settings};
 #[cfg(feature = "faults")]
 mod autobahn;
 mod calls;
+#[cfg(feature = "faults")]
+mod corpus;
 mod delivery;
 mod envelope;
 mod frames;
@@ -36,6 +38,7 @@ mod limits;
 mod panics;
 mod planted;
 mod resources;
+mod sleep;
 mod slow;
 mod upgrade;
 #[path = "../../tests/support/ws.rs"]
@@ -64,6 +67,7 @@ struct Server {
     seen: Arc<Seen>,
     connections: Connections,
     leaving: CancellationToken,
+    engines: TaskTracker,
     inside: inside::Inside,
     handle: ServerHandle,
     _hold: Hold,
@@ -81,6 +85,7 @@ struct Setup {
     alone: bool,
     connections: Connections,
     limits: Limits,
+    http: super::http::Sessions,
     session: exai_actors::session::messages::Settings,
     user_timeout: Duration,
 }
@@ -91,6 +96,7 @@ impl Default for Setup {
             alone: false,
             connections: Connections::new(100, 64, &[]),
             limits: Limits::default(),
+            http: super::http::Sessions::default(),
             session: session_settings(),
             user_timeout: Duration::from_secs(10),
         }
@@ -104,7 +110,7 @@ impl Setup {
         let seen = Arc::new(Seen::default());
         let [opened, closed, delivered] = [&seen; 3].map(Arc::clone);
         let leaving = CancellationToken::new();
-        let inside = inside::Inside::start()?;
+        let (inside, engines) = (inside::Inside::start()?, TaskTracker::new());
         let door = Arc::new(Door {
             check: Arc::new(check),
             toolbox: inside.toolbox.clone(),
@@ -112,6 +118,7 @@ impl Setup {
             session: self.session,
             limits: self.limits,
             open: Default::default(),
+            http: self.http,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),
@@ -121,6 +128,7 @@ impl Setup {
             draining: Draining { begun: leaving.clone(), within: Duration::from_secs(25) },
             leaving: leaving.clone(),
             sessions: TaskTracker::new(),
+            engines: engines.clone(),
         });
         let server = HttpServer::new(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));
@@ -130,6 +138,7 @@ impl Setup {
         })
         .workers(1)
         .client_disconnect_timeout(Duration::ZERO)
+        .h1_allow_half_closed(false)
         .on_connect(socket::on_connect(self.user_timeout))
         .disable_signals()
         .bind("127.0.0.1:0")?;
@@ -137,7 +146,8 @@ impl Setup {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Server { address, seen, connections: self.connections, leaving, inside, handle, _hold: hold })
+        let connections = self.connections;
+        Ok(Server { address, seen, connections, leaving, engines, inside, handle, _hold: hold })
     }
 }
 

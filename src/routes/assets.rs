@@ -48,7 +48,7 @@ pub(super) async fn file(
 }
 
 async fn serve(request: &HttpRequest, door: &Door, name: &str) -> Result<HttpResponse, Refusal> {
-    door.gate.place(request)?;
+    door.gate.outside(request)?;
     // Names are looked up among ours, so no path of a request ever reaches the disk.
     let Some((name, kind, built_in)) = FILES.iter().find(|file| file.0 == name) else {
         return Ok(not_found().await);

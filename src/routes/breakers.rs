@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::routes::Door;
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// How long a supervisor may take; it decides, and never waits for an upstream.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
@@ -32,8 +32,12 @@ pub(super) struct Operation {
 
 /// `GET /api/breakers`: every provider with its breakers, gates and parking, and why.
 pub(super) async fn list(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
-    Ok(HttpResponse::Ok().json(standings(&door.supervisors).await))
+    door.check(&request, Scope::Dashboard)?;
+    Ok(standing(&door).await)
+}
+
+async fn standing(door: &Door) -> HttpResponse {
+    HttpResponse::Ok().json(standings(&door.supervisors).await)
 }
 
 /// `POST /api/breakers`: opens, disables or resets a breaker; a reset without a model also takes the provider out of its parking.
@@ -42,7 +46,7 @@ pub(super) async fn operate(
     door: web::Data<Door>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    let operator = door.check(&request, Scope::Admin)?;
     let Ok(Operation { provider, model, order }) = serde_json::from_slice(&body) else {
         let message = "The body must be {\"provider\": NAME, \"model\": ID or absent, \"order\": \"force_open\" | \"disable\" | \"reset\"}.";
         return Ok(refused(HttpResponse::BadRequest(), ErrorKind::InvalidArguments, message));
@@ -68,13 +72,13 @@ pub(super) async fn operate(
         None => None,
     };
     let named = model.as_ref().map_or("", ModelId::as_str);
-    log::warn!(provider = provider.as_str(), model = named, order:? = order; "an operator moves a breaker");
+    log::warn!(operator:%, provider = provider.as_str(), model = named, order:? = order; "an operator moves a breaker");
     let operation = Operate { model, order };
     if mail::ask(supervisor, operation, ASK_WITHIN).await.is_err() {
         let message = "The provider's supervisor is being restarted. Ask again in a moment.";
         return Ok(refused(HttpResponse::ServiceUnavailable(), ErrorKind::Internal, message));
     }
-    list(request, door).await
+    Ok(standing(&door).await)
 }
 
 fn refused(mut response: actix_web::HttpResponseBuilder, kind: ErrorKind, message: &str) -> HttpResponse {

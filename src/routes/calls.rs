@@ -9,7 +9,7 @@ use exai_actors::mail;
 
 use crate::routes::answer::{found, nothing_there, read};
 use crate::routes::{Door, Panel};
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// How long the dispatcher may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ pub(super) async fn story(
     panel: web::Data<Panel>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     let Ok(call) = id.parse::<CallId>() else { return Ok(nothing_there()) };
     Ok(match panel.store.call_story(call).await {
         Ok(Some(story)) => found(&story),
@@ -37,9 +37,9 @@ pub(super) async fn cancel(
     panel: web::Data<Panel>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    let operator = door.check(&request, Scope::Admin)?;
     let Ok(call) = id.parse::<CallId>() else { return Ok(nothing_there()) };
-    panel.audit(&request, "operator_cancels_call", &id, Some(call));
+    panel.audit((&request, &operator), "operator_cancels_call", &id, Some(call));
     Ok(match mail::ask(&panel.dispatcher, EndCall { call }, ASK_WITHIN).await {
         Ok(true) => found(&serde_json::json!({ "status": "cancelled" })),
         Ok(false) | Err(_) => nothing_there(),
@@ -53,8 +53,8 @@ pub(super) async fn content(
     panel: web::Data<Panel>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    let operator = door.check(&request, Scope::Admin)?;
     let Ok(conversation) = id.parse::<ConversationId>() else { return Ok(nothing_there()) };
-    panel.audit(&request, "operator_reads_conversation", &id, None);
+    panel.audit((&request, &operator), "operator_reads_conversation", &id, None);
     Ok(read(panel.store.read_turns(conversation).await))
 }

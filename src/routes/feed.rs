@@ -7,6 +7,7 @@ use exai_actors::session::{self, messages::Settings};
 use serde_json::json;
 
 use crate::routes::{Door, Panel};
+use crate::security::Scope;
 
 /// Browsers at the same time.
 const BROWSERS_MAX: usize = 256;
@@ -20,7 +21,7 @@ pub(super) async fn open(
     door: web::Data<Door>,
     panel: web::Data<Panel>,
 ) -> HttpResponse {
-    if let Err(refusal) = door.check(&request) {
+    if let Err(refusal) = door.check(&request, Scope::Dashboard) {
         return refusal.error_response();
     }
     if panel.watched.browsers() >= BROWSERS_MAX {

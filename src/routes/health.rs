@@ -7,7 +7,7 @@ use exai_actors::storage_writer::COMPONENT as STORAGE;
 use serde_json::json;
 
 use crate::routes::Door;
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// The part that takes calls; `Down` while it drains, and when it is gone.
 const DISPATCHER: &str = "dispatcher";
@@ -31,7 +31,7 @@ pub(super) async fn ready(door: web::Data<Door>) -> HttpResponse {
 /// `GET /health`: every part with its status, and the worst of it. One provider that is down leaves the whole degraded: the others
 /// answer, and a restart would not help.
 pub(super) async fn report(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     let overall = if unready(&door.health).is_some() {
         Status::Down
     } else {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::routes::answer::{found, read};
 use crate::routes::{Door, Panel};
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// Rows of one page.
 const PAGE: u16 = 50;
@@ -44,7 +44,7 @@ pub(super) async fn conversations(
     panel: web::Data<Panel>,
     search: web::Query<Search>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     let words = search.search.trim().chars().take(SEARCH_CHARS_MAX).collect::<String>();
     let browse = Browse {
         search: (!words.is_empty()).then_some(words),
@@ -60,7 +60,7 @@ pub(super) async fn observations(
     door: web::Data<Door>,
     panel: web::Data<Panel>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     Ok(read(panel.store.observations(OBSERVATIONS).await))
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn metrics(
     panel: web::Data<Panel>,
     range: web::Query<Range>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     let minutes = range.minutes.clamp(1, MINUTES_MAX);
     if minutes <= MEMORY_MINUTES {
         return Ok(found(&json!({ "samples": panel.watched.samples() })));
@@ -89,7 +89,7 @@ pub(super) async fn config(
     door: web::Data<Door>,
     panel: web::Data<Panel>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     Ok(found(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": clock::now().duration_since(door.started).as_secs(),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::routes::Door;
-use crate::security::{Browsers, COOKIE, Refusal};
+use crate::security::{Browsers, COOKIE, Refusal, Scope};
 
 /// `POST /api/login`.
 #[derive(Deserialize)]
@@ -24,12 +24,13 @@ pub(super) async fn enter(
     door: web::Data<Door>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Refusal> {
-    door.gate.place(&request)?;
-    let presented = serde_json::from_slice::<Login>(&body).map_err(|_| Refusal::Login)?;
-    if !door.gate.is_token(presented.token.trim()) {
-        return Err(Refusal::Login);
+    let Login { token } = serde_json::from_slice(&body).map_err(|_| Refusal::Login)?;
+    let token = token.trim();
+    let caller = door.gate.whose(&request, token).map_err(Refusal::before_a_page)?;
+    if !caller.may(Scope::Dashboard) {
+        return Err(Refusal::Scope(Scope::Dashboard));
     }
-    let Some(secret) = door.browsers.enter(clock::now()) else {
+    let Some(secret) = door.browsers.enter(token, clock::now()) else {
         let error =
             CallError::new(ErrorKind::Internal, "The system gives no randomness; log in again later.");
         return Ok(HttpResponse::InternalServerError().json(json!({ "error": error })));
@@ -41,7 +42,7 @@ pub(super) async fn enter(
 
 /// `POST /api/logout`: the cookie opens nothing any more.
 pub(super) async fn leave(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    door.check(&request, Scope::Dashboard)?;
     if let Some(held) = request.cookie(COOKIE) {
         door.browsers.leave(held.value());
     }

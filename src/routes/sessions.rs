@@ -5,7 +5,7 @@ use exai_actors::ids::SessionId;
 
 use crate::routes::answer::{found, nothing_there};
 use crate::routes::{Door, Panel};
-use crate::security::Refusal;
+use crate::security::{Refusal, Scope};
 
 /// `POST /api/sessions/ID/disconnect`: Close 1008; its calls go on.
 pub(super) async fn disconnect(
@@ -14,9 +14,9 @@ pub(super) async fn disconnect(
     panel: web::Data<Panel>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request)?;
+    let operator = door.check(&request, Scope::Admin)?;
     let Ok(session) = id.parse::<SessionId>() else { return Ok(nothing_there()) };
-    panel.audit(&request, "operator_disconnects", &id, None);
+    panel.audit((&request, &operator), "operator_disconnects", &id, None);
     if panel.sessions.disconnect(session) {
         return Ok(found(&serde_json::json!({ "status": "disconnected" })));
     }

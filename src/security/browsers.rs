@@ -21,37 +21,44 @@ const LOGINS_MAX: usize = 256;
 /// Random bytes of a session: 256 bits.
 const RANDOM_BYTES: usize = 32;
 
-/// The logged-in browsers; clones share them. What is kept is a digest, so that nothing in memory opens the door.
+/// The logged-in browsers with the token of each; clones share them. What is kept are digests, so that nothing in memory opens the
+/// door, and a token that opens less, or nothing any more, does so for its browsers too.
 #[derive(Clone, Default)]
 pub(crate) struct Browsers {
-    until: Arc<Mutex<HashMap<[u8; 32], Instant>>>,
+    logins: Arc<Mutex<HashMap<[u8; 32], Login>>>,
+}
+
+struct Login {
+    until: Instant,
+    token: [u8; 32],
 }
 
 impl Browsers {
-    /// Logs a browser in; the secret that its cookie holds. None where the system has no randomness.
-    pub(crate) fn enter(&self, now: Instant) -> Option<String> {
+    /// Logs a browser in with a token that is one of ours; the secret that its cookie holds. None where the system has no randomness.
+    pub(crate) fn enter(&self, token: &str, now: Instant) -> Option<String> {
         let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random).ok()?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
-        let mut until = self.until.lock();
-        until.retain(|_, until| *until > now);
-        if until.len() >= LOGINS_MAX
-            && let Some(oldest) = until.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key)
+        let mut logins = self.logins.lock();
+        logins.retain(|_, login| login.until > now);
+        if logins.len() >= LOGINS_MAX
+            && let Some(oldest) = logins.iter().min_by_key(|(_, login)| login.until).map(|(key, _)| *key)
         {
-            until.remove(&oldest);
+            logins.remove(&oldest);
         }
-        until.insert(digest(&secret), now + LASTS);
+        logins.insert(digest(&secret), Login { until: now + LASTS, token: digest(token) });
         Some(secret)
     }
 
-    /// Whether the secret is of a login that has not ended.
-    pub(crate) fn knows(&self, secret: &str, now: Instant) -> bool {
-        self.until.lock().get(&digest(secret)).is_some_and(|until| *until > now)
+    /// The digest of the token behind a login that has not ended.
+    pub(crate) fn token_of(&self, secret: &str, now: Instant) -> Option<[u8; 32]> {
+        let logins = self.logins.lock();
+        logins.get(&digest(secret)).filter(|login| login.until > now).map(|login| login.token)
     }
 
     /// Logs a browser out.
     pub(crate) fn leave(&self, secret: &str) {
-        self.until.lock().remove(&digest(secret));
+        self.logins.lock().remove(&digest(secret));
     }
 
     /// How long a login lasts.
@@ -68,17 +75,19 @@ mod tests {
 
     #[test]
     fn logins_end_and_are_bounded() {
+        let knows =
+            |browsers: &Browsers, secret: &str, now| browsers.token_of(secret, now) == Some(digest("token"));
         let (browsers, now) = (Browsers::default(), clock::now());
-        let first = browsers.enter(now).unwrap();
-        assert!(browsers.knows(&first, now) && !browsers.knows("guessed", now));
-        assert!(!browsers.knows(&first, now + LASTS), "it ends");
+        let first = browsers.enter("token", now).unwrap();
+        assert!(knows(&browsers, &first, now) && !knows(&browsers, "guessed", now));
+        assert!(!knows(&browsers, &first, now + LASTS), "it ends");
         for later in 1..=300 {
-            browsers.enter(now + Duration::from_secs(later)).unwrap();
+            browsers.enter("token", now + Duration::from_secs(later)).unwrap();
         }
-        assert_eq!(browsers.until.lock().len(), LOGINS_MAX);
-        assert!(!browsers.knows(&first, now + Duration::from_secs(300)), "the oldest made room");
-        let last = browsers.enter(now).unwrap();
+        assert_eq!(browsers.logins.lock().len(), LOGINS_MAX);
+        assert!(!knows(&browsers, &first, now + Duration::from_secs(300)), "the oldest made room");
+        let last = browsers.enter("token", now).unwrap();
         browsers.leave(&last);
-        assert!(!browsers.knows(&last, now));
+        assert!(!knows(&browsers, &last, now));
     }
 }

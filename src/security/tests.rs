@@ -1,5 +1,8 @@
 //! What hostile and honest requests get at the gate.
 
+use actix_web::ResponseError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::WWW_AUTHENTICATE;
 use actix_web::test::TestRequest;
 
 use super::*;
@@ -20,7 +23,9 @@ fn gate() -> Gate {
 fn check(headers: &[(&str, &str)]) -> Result<(), Refusal> {
     let request =
         headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
-    gate().check(&request.to_http_request()).map(|principal| assert_eq!(principal.as_str(), "local"))
+    gate()
+        .check(&request.to_http_request(), Scope::Client)
+        .map(|principal| assert_eq!(principal.as_str(), "local"))
 }
 
 fn bearer() -> String {
@@ -96,7 +101,9 @@ fn hosts() {
 fn an_absolute_target_must_be_ours_too() {
     let to = |target: &str| {
         let request = TestRequest::with_uri(target).append_header(("host", "localhost:8079"));
-        gate().check(&request.append_header(("authorization", bearer())).to_http_request()).map(drop)
+        gate()
+            .check(&request.append_header(("authorization", bearer())).to_http_request(), Scope::Client)
+            .map(drop)
     };
     assert_eq!(to("http://localhost:8079/mcp"), Ok(()));
     assert_eq!(to("http://evil.example/mcp"), Err(Refusal::Host));
@@ -188,7 +195,7 @@ fn tokens() {
 fn a_token_in_the_query_opens_nothing() {
     let target = format!("/mcp?token={TOKEN}&access_token={TOKEN}");
     let request = TestRequest::with_uri(&target).append_header(("host", "localhost")).to_http_request();
-    assert_eq!(gate().check(&request).map(drop), Err(Refusal::Token));
+    assert_eq!(gate().check(&request, Scope::Client).map(drop), Err(Refusal::Query));
 }
 
 #[actix_web::test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Secret};
@@ -40,6 +41,52 @@ pub(crate) enum TokenError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of the named tokens is broken.
+    #[error("{path}: {problem}; fix: correct it, or delete the file and add the tokens again with `exai token add`", path = .path.display())]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// Not a name for a token.
+    #[error(
+        "`{name}` is not a name for a token; fix: use at most 32 of a-z, 0-9, -, _ and ., and not `local`"
+    )]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// There is a token of this name.
+    #[error("there is a token `{name}` already; fix: revoke it first, or choose another name")]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// There is no token of this name.
+    #[error("there is no token `{name}`; fix: `exai token list` names those there are")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// There are too many.
+    #[error("there are {max} tokens already; fix: revoke those that nobody uses")]
+    Many {
+        /// How many there may be.
+        max: usize,
+    },
+    /// The server would be open to other machines with a token that nobody chose.
+    #[error(
+        "{key} is {address}, which other machines reach, but no token was set for that; fix: set EXAI_TOKEN to {min} or more \
+         random characters, or run `exai token add NAME`, or listen on 127.0.0.1",
+        min = LENGTH_MIN
+    )]
+    NotOnPurpose {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
     /// The token's file cannot be read or made.
     #[error("{path}: the token's file cannot be read or made; fix: make the folder writable, or set EXAI_TOKEN", path = .path.display())]
     File {
@@ -54,7 +101,15 @@ impl TokenError {
     /// Whether the settings are wrong, and not the disk.
     pub(crate) fn is_misconfigured(&self) -> bool {
         match self {
-            Self::Unusable { .. } | Self::NoFolder | Self::Exposed { .. } => true,
+            Self::Unusable { .. }
+            | Self::NoFolder
+            | Self::Exposed { .. }
+            | Self::Keyring { .. }
+            | Self::Name { .. }
+            | Self::Taken { .. }
+            | Self::Unknown { .. }
+            | Self::Many { .. }
+            | Self::NotOnPurpose { .. } => true,
             Self::File { .. } => false,
         }
     }
@@ -85,6 +140,17 @@ impl Token {
         create(path).map_err(failed)?;
         // Another process may have been first: what the file says holds.
         read(path)
+    }
+
+    /// The token in force, without making one; none where there is none yet.
+    pub(crate) fn existing(config: &Config) -> Result<Option<Self>, TokenError> {
+        if let Some(token) = &config.token {
+            return Ok(Some(token.clone()));
+        }
+        match read(config.token_file.as_deref().ok_or(TokenError::NoFolder)?) {
+            Err(TokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// A token that nobody else has, kept nowhere.

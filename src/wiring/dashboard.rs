@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use exai_actors::dispatcher::messages::Load;
 use exai_actors::feed::{self, Sources};
 use exai_actors::tools::Parts;
+use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::mcp::sessions::Sessions;
-use crate::routes::Panel;
-use crate::unix;
+use crate::mcp::sessions::OpenSessions;
+use crate::routes::{self, Panel};
 
 /// Starts looking, on this thread.
-pub(super) fn start(config: &Config, inside: &Parts) -> Panel {
-    let sessions = Sessions::default();
+pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>) -> Panel {
+    let sessions = OpenSessions::default();
     let open = sessions.clone();
     let watched = feed::watch(Sources {
         dispatcher: inside.dispatcher.clone(),
+        load,
         metrics: inside.metrics.clone(),
         supervisors: inside.supervisors.clone(),
         board: inside.about.board.clone(),
@@ -23,7 +25,7 @@ pub(super) fn start(config: &Config, inside: &Parts) -> Panel {
         outside: Box::new(move || {
             open.seen().into_iter().map(|(id, seen)| (format!("session/{id}"), seen)).collect()
         }),
-        memory_bytes: unix::memory_bytes,
+        memory_bytes: routes::resident_bytes,
     });
     Panel {
         watched,

@@ -6,38 +6,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, ResponseError, web};
 use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
-use exai_actors::metrics::messages::{SessionEnded, SessionOpened};
+use exai_actors::meter::{self, Counter, Delta};
 use exai_actors::models::Catalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::StartError;
+use super::{Reloader, StartError};
 use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
 use crate::mcp::edge::Limits;
 use crate::mcp::handler::Draining;
+use crate::mcp::http::Sessions;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
-use crate::security::{Browsers, Gate};
+use crate::security::{self, Browsers, Gate, Scope};
 
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sockets get to read their last messages.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How sessions of this door are counted.
+const TRANSPORT: &str = "websocket";
 
 /// Both ports, bound: what cannot be had is known before anything starts.
 pub(super) struct Sockets {
@@ -65,9 +69,11 @@ fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAd
 /// What the servers need from the inside.
 pub(super) struct Inner {
     pub(super) gate: Gate,
+    pub(super) reloader: Reloader,
     pub(super) board: HealthBoard,
     pub(super) started: Instant,
-    pub(super) metrics: Addr<Metrics>,
+    pub(super) deltas: mpsc::Sender<Delta>,
+    pub(super) scrape: routes::Scrape,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     pub(super) catalogue: Arc<Catalogue>,
@@ -96,19 +102,9 @@ impl Outside {
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
-        let door = people_door(&inner, config);
-        let (panel, open) = (inner.panel.clone(), inner.panel.sessions.clone());
-        let people = HttpServer::new(move || {
-            App::new().configure(routes::dashboard(door.clone(), Some(panel.clone())))
-        })
-        .workers(1)
-        .on_connect(socket::on_connect(WRITE_STALL))
-        .client_request_timeout(HEAD_WITHIN)
-        .shutdown_timeout(CLOSE_WITHIN.as_secs())
-        .disable_signals()
-        .listen(people)
-        .map_err(StartError::Thread)?
-        .run();
+        let people = serve_people(people, &inner, config)?;
+        let open = inner.panel.sessions.clone();
+        let guarded = inner.gate.clone();
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
             toolbox,
@@ -121,13 +117,19 @@ impl Outside {
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
             open,
-            hooks: hooks(inner.metrics, inner.writer),
+            http: Sessions::default(),
+            hooks: hooks(inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
             sessions: sessions.clone(),
+            engines: TaskTracker::new(),
         });
+        let deltas = inner.deltas;
         let clients = HttpServer::new(move || {
+            meter::attach("sessions", &deltas);
             let app = App::new()
+                .wrap(from_fn(security::doorkeeper))
+                .app_data(web::Data::new(guarded.clone()))
                 .default_service(web::to(routes::nothing_but_mcp))
                 .configure(socket::routes(Arc::clone(&door)));
             #[cfg(feature = "faults")]
@@ -138,6 +140,8 @@ impl Outside {
         .client_request_timeout(HEAD_WITHIN)
         // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
         .client_disconnect_timeout(Duration::ZERO)
+        // A client that goes away cancels (MCP 2026-07-28, Streamable HTTP), also while nothing is being said to it.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(CLOSE_WITHIN.as_secs())
         .disable_signals()
         .listen(clients)
@@ -167,13 +171,29 @@ impl Outside {
     }
 }
 
+/// The port of people and probes.
+fn serve_people(port: TcpListener, inner: &Inner, config: &Config) -> Result<Server, StartError> {
+    let (door, panel) = (people_door(inner, config), inner.panel.clone());
+    let server =
+        HttpServer::new(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))))
+            .workers(1)
+            .on_connect(socket::on_connect(WRITE_STALL))
+            .client_request_timeout(HEAD_WITHIN)
+            .shutdown_timeout(CLOSE_WITHIN.as_secs())
+            .disable_signals()
+            .listen(port);
+    Ok(server.map_err(StartError::Thread)?.run())
+}
+
 /// What people and probes come in by.
 fn people_door(inner: &Inner, config: &Config) -> routes::Door {
     routes::Door {
         gate: inner.gate.clone(),
+        reloader: Some(inner.reloader.clone()),
         health: inner.board.clone(),
         started: inner.started,
         supervisors: Arc::new(inner.supervisors.clone()),
+        scrape: inner.scrape.clone(),
         catalogue: Arc::clone(&inner.catalogue),
         browsers: Browsers::default(),
         folder: routes::Folder(config.dashboard.folder.clone()),
@@ -182,24 +202,25 @@ fn people_door(inner: &Inner, config: &Config) -> routes::Door {
 
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn checked_by(gate: Gate) -> Arc<socket::Check> {
-    Arc::new(move |request| gate.check(request).map_err(|refusal| refusal.error_response()))
+    Arc::new(move |request| gate.check(request, Scope::Client).map_err(|refusal| refusal.error_response()))
 }
 
 /// Sessions and deliveries go into the counters and into the journal; neither may hold a session up.
-fn hooks(metrics: Addr<Metrics>, writer: Addr<StorageWriter>) -> Hooks {
-    let (counted, written, delivered) = (metrics.clone(), writer.clone(), writer.clone());
+fn hooks(writer: Addr<StorageWriter>) -> Hooks {
+    let (written, delivered) = (writer.clone(), writer.clone());
     Hooks {
         on_open: Arc::new(move |session| {
-            note(mail::tell(&counted, SessionOpened));
+            meter::add(Counter::SessionsOpened, &[TRANSPORT], 1);
             note(mail::tell(&written, unheard(Record::SessionOpened(session))));
         }),
         on_close: Arc::new(move |session| {
-            note(mail::tell(&metrics, SessionEnded));
+            meter::add(Counter::SessionsClosed, &[TRANSPORT], 1);
             note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
         }),
         on_delivered: Arc::new(move |call| {
             let record = Record::CallDelivered { call, at: clock::utc_now() };
             if let Err(error) = mail::tell(&delivered, unheard(record)) {
+                meter::add(Counter::Dropped, &["delivery_records"], 1);
                 // Undelivered in the journal, the answer waits for whoever asks the same again: too much, never too little.
                 log::warn!(call:%; "a delivery was not noted: {error}");
             }
@@ -213,6 +234,7 @@ fn unheard(record: Record) -> Write {
 
 fn note(told: Result<(), mail::MailError>) {
     if let Err(error) = told {
+        meter::add(Counter::Dropped, &["session_records"], 1);
         log::warn!("a session was not noted: {error}");
     }
 }

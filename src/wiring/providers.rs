@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use actix::Addr;
+use actix::{Addr, ArbiterHandle};
 use exai_actors::dispatcher::ProviderLink;
 use exai_actors::ids::ProviderName;
+use exai_actors::metrics::Metrics;
 use exai_actors::models::{BadCatalogue, Catalogue};
 use exai_actors::provider::Timeouts;
 use exai_actors::provider::endpoint::{Endpoint, Key};
@@ -49,10 +50,12 @@ pub(super) fn default_model(config: &Config, catalogue: &Catalogue) -> Result<St
 /// Starts a supervisor for each, and with it the provider.
 pub(super) fn start(
     config: &Config,
-    wiring: &Wiring<'_>,
+    arbiter: &ArbiterHandle,
+    metrics: &Addr<Metrics>,
     deaths: &Deaths,
 ) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
-    config.providers.iter().map(|one| start_one(one, wiring, deaths)).collect()
+    let wiring = Wiring { arbiter, board: deaths.board.clone(), metrics: metrics.clone() };
+    config.providers.iter().map(|one| start_one(one, &wiring, deaths)).collect()
 }
 
 /// Who decides whether calls may go to each.

@@ -11,7 +11,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::mail;
 use exai_actors::storage::Store;
 use exai_actors::storage::rows::Abandoned;
-use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, Written};
+use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, WriterFacts, Written};
 use exai_actors::storage_writer::{self, StorageWriter, batch, write};
 use tokio::sync::watch;
 
@@ -32,6 +32,16 @@ const KEPT_BEFORE_JUDGING: u32 = 3;
 /// How far the clocks of two replicas may be apart, in milliseconds.
 const CLOCKS_APART_MS: i64 = 30_000;
 
+/// The running storage.
+pub(super) struct Stored {
+    /// Its reads.
+    pub(super) store: Store,
+    /// Its writer.
+    pub(super) writer: Addr<StorageWriter>,
+    /// What the writer says it has done.
+    pub(super) facts: watch::Receiver<WriterFacts>,
+}
+
 /// Starts the writer, which first writes what waits in a spool; then closes what was left open.
 pub(super) async fn start(
     config: &Config,
@@ -39,22 +49,23 @@ pub(super) async fn start(
     arbiter: &ArbiterHandle,
     board: &HealthBoard,
     deaths: &Deaths,
-) -> Result<(Store, Addr<StorageWriter>), StartError> {
+) -> Result<Stored, StartError> {
     let (url, durability) = (config.storage.url.clone(), config.storage.durability);
     let store = Store::open(&url, config.storage.pool_size, board.clone())?;
+    let (facts, seen) = watch::channel(Default::default());
     let wiring = storage_writer::Wiring {
         arbiter,
         url,
         durability,
         board: board.clone(),
-        facts: watch::channel(Default::default()).0,
+        facts,
         limits: batch::Limits { result_ttl: config.limits.result_ttl, ..Default::default() },
         spool: replica.spool(config.storage.spool_mib << 20),
     };
     let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
     recover(&writer, replica).await?;
     replica.release_left_behind();
-    Ok((store, writer))
+    Ok(Stored { store, writer, facts: seen })
 }
 
 /// Closes every call that an earlier life of this replica, or of one that has ended, left open.

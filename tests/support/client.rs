@@ -42,16 +42,21 @@ impl Client {
 
     /// A connection of a client that gives itself this name.
     pub async fn named(server: &Server, name: &str) -> Self {
-        Self::introduced(server, Era::Legacy("2025-11-25"), name).await
+        Self::introduced(server, Era::Legacy("2025-11-25"), TOKEN, name).await
     }
 
     /// A connection of that era, ready to ask.
     pub async fn of(server: &Server, era: Era) -> Self {
-        Self::introduced(server, era, "systest").await
+        Self::introduced(server, era, TOKEN, "systest").await
     }
 
-    async fn introduced(server: &Server, era: Era, name: &str) -> Self {
-        let bearer = format!("Bearer {TOKEN}");
+    /// A connection that presents this token.
+    pub async fn with_token(server: &Server, era: Era, token: &str) -> Self {
+        Self::introduced(server, era, token, "systest").await
+    }
+
+    async fn introduced(server: &Server, era: Era, token: &str, name: &str) -> Self {
+        let bearer = format!("Bearer {token}");
         let headers = [("Sec-WebSocket-Protocol", "mcp"), ("Authorization", bearer.as_str())];
         let ws = ws::connect(server.mcp, "/mcp", &headers).await.unwrap();
         let mut client = Self { ws, era, next_id: 0, seen: Vec::new(), hello: Value::Null };

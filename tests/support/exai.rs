@@ -39,6 +39,10 @@ impl Home {
         &self.variables[name]
     }
 
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Writes the configuration file that is found without being named.
     pub(crate) fn write_config(&self, text: &str) {
         fs::write(self.folder.path().join("exai.toml"), text).unwrap();

@@ -104,6 +104,17 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    /// Tells it to read its settings again.
+    pub fn sighup(&self) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -HUP {}", self.child.id())]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Writes `exai.toml` anew.
+    pub fn write_config(&self, text: &str) {
+        std::fs::write(self.home.path().join("exai.toml"), text).unwrap();
+    }
+
     /// Waits for its end: its exit code, none after a signal.
     pub async fn exit_code(&mut self, within: Duration) -> Option<i32> {
         let by = clock::now() + within;
@@ -117,6 +128,17 @@ impl Server {
             tokio::time::sleep(POLL).await;
         }
         panic!("it did not end within {within:?}");
+    }
+
+    /// Runs a command of the same binary against it: exit code and what it said.
+    pub async fn command(&self, command: &str) -> (Option<i32>, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_exai"));
+        child.arg(command).current_dir(self.home.path()).env_clear().envs(&self.variables);
+        child.env("HOME", self.home.path()).env("EXAI_LISTEN__MCP", self.mcp.to_string());
+        child.env("EXAI_LISTEN__DASHBOARD", self.dashboard.to_string());
+        let ran = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+        let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        (ran.status.code(), said.concat())
     }
 
     /// Everything that it wrote, on both streams, in all its lives.
@@ -150,6 +172,11 @@ impl Server {
     /// `POST` on the clients' port: the status.
     pub async fn post(&self, path: &str) -> u16 {
         http(self.mcp, "POST", path).await.0
+    }
+
+    /// `POST` on the dashboard's port, with the token: status and body.
+    pub async fn post_dashboard(&self, path: &str) -> (u16, String) {
+        http(self.dashboard, "POST", path).await
     }
 
     /// Closes the breakers and gates of a provider and takes it out of its parking, as an operator would.

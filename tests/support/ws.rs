@@ -108,6 +108,8 @@ pub async fn open_with(
     body: &str,
 ) -> io::Result<Opened> {
     let mut stream = TcpStream::connect(to).await?;
+    // Or frames in pieces would wait for the server's acknowledgements.
+    stream.set_nodelay(true)?;
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));

@@ -4,17 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, ResponseFuture, Supervised};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, MessageResult, ResponseFuture, Supervised,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consultation::{Consultation, Request};
 use super::desk::{Desk, Setup};
-use super::ending::Lost;
+use super::ending::{Lost, count_refusal};
 use super::journal::Journal;
 use super::messages::{
-    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Load, Phase, Progress,
+    Attach, Attached, Cancel, Consult, Drain, Follower, GetLive, GetLoad, GetPartial, Phase, Progress,
+    SetLimits,
 };
 use super::roster::{Answering, Live};
 use crate::clock;
@@ -33,6 +36,8 @@ const INTENSITY: Intensity = Intensity { restarts_max: 2, within: Duration::from
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a provider may take to say what a call has so far.
 const PARTIAL_WITHIN: Duration = Duration::from_secs(2);
+/// How often the load is published.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// What a client is told to wait while the server restarts.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What the prompts of all calls that run or wait may take together.
@@ -67,8 +72,7 @@ impl Dispatcher {
             return Some(draining("The server is shutting down. Ask again in a few seconds."));
         }
         // Before a call waits for permits it reads its conversation; this bounds those, too.
-        let crowded =
-            self.desk.roster.len() >= self.desk.setup.limits.global + self.desk.permits.waiting_max();
+        let crowded = self.desk.roster.len() >= self.desk.permits.calls_max();
         if crowded || self.desk.roster.prompt_bytes() + prompt_bytes > PROMPT_BYTES_MAX {
             let message = "Too many calls are waiting already. Ask again later.";
             return Some(CallError::new(ErrorKind::OverCapacity, message).retry_after(CROWDED_RETRY_AFTER));
@@ -153,6 +157,12 @@ pub(super) fn key_conflict() -> CallError {
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(PUBLISH_EVERY, |dispatcher, _| {
+            dispatcher.desk.setup.load.send_replace(dispatcher.desk.load());
+        });
+    }
 }
 
 impl Supervised for Dispatcher {
@@ -164,7 +174,8 @@ impl Handler<Consult> for Dispatcher {
 
     fn handle(&mut self, consult: Consult, _: &mut Context<Self>) -> Self::Result {
         faults::point(Point::Dispatcher);
-        self.consult(consult)
+        let tool = consult.question.tool.clone();
+        self.consult(consult).inspect_err(|refusal| count_refusal(&tool, refusal))
     }
 }
 
@@ -208,15 +219,15 @@ impl Handler<GetLoad> for Dispatcher {
     type Result = MessageResult<GetLoad>;
 
     fn handle(&mut self, _: GetLoad, _: &mut Context<Self>) -> Self::Result {
-        let (in_flight, waiting) = self.desk.permits.load();
-        let permits = self.desk.permits.gauges();
-        MessageResult(Load {
-            in_flight,
-            waiting,
-            live: self.desk.roster.len(),
-            draining: self.desk.draining.is_cancelled(),
-            permits,
-        })
+        MessageResult(self.desk.load())
+    }
+}
+
+impl Handler<SetLimits> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, SetLimits { limits }: SetLimits, _: &mut Context<Self>) {
+        self.desk.permits.set_limits(limits);
     }
 }
 

@@ -103,6 +103,21 @@ impl Admission {
         give_back(&mut self.sessions, &scopes.session);
         give_back(&mut self.conversations, &scopes.conversation);
         give_back(&mut self.providers, &scopes.provider);
+        self.admit()
+    }
+
+    /// Puts other limits in force, and says who goes at once. Who runs beyond a smaller one runs on.
+    pub fn set_limits(&mut self, limits: Limits) -> Vec<(Place, Scopes)> {
+        self.limits = limits;
+        self.admit()
+    }
+
+    /// How many calls may run in all.
+    pub fn global(&self) -> usize {
+        self.limits.global
+    }
+
+    fn admit(&mut self) -> Vec<(Place, Scopes)> {
         let mut admitted = Vec::new();
         let places: Vec<Place> = self.waiting.keys().copied().collect();
         for place in places {

@@ -2,6 +2,7 @@
 //! task; it ends early when it is cancelled or out of time, and whatever it holds gives itself back when it is dropped.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
 use crate::mail;
+use crate::meter::{self, Counter};
 use crate::provider::messages::Completion;
 use crate::provider_supervisor::messages::{BreakerState, MayGo, TakeTicket, Ticket};
 use crate::storage_writer::messages::Written;
@@ -169,6 +171,7 @@ impl Consultation {
             drop(permit);
             let time_left = self.deadline.saturating_duration_since(clock::now());
             let wait = retry::wait_before_next(&failure, made, time_left, fastrand::f64());
+            let (model, reason) = (Arc::clone(&plan.model), failure.class);
             let error = self.journal.attempt_failed(failure);
             let Some(wait) = wait else { return Err(error) };
             self.phase(Phase::Retrying);
@@ -178,6 +181,7 @@ impl Consultation {
                 Some(leave) => leave,
                 None => return Err(error),
             };
+            meter::add(Counter::Retries, &[model.provider.as_str(), reason.as_str()], 1);
         }
     }
 
@@ -286,10 +290,10 @@ impl Consultation {
     }
 
     fn tell_end(&self, answer: &Answer) {
-        let Request { call, caller, question, asked, .. } = &self.request;
+        let Request { caller, question, asked, .. } = &self.request;
         let session = caller.session.to_string();
-        tell_end(&self.desk, *call, &session, &question.tool, *asked, answer);
         let asked_model = self.answering.model.borrow().clone();
         self.desk.ended.push(&self.request, asked_model, answer);
+        tell_end(&self.journal, &session, &question.tool, *asked, answer);
     }
 }

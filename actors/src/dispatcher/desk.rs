@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Limits;
 use super::lately::Ended;
+use super::messages::Load;
 use super::permits::Permits;
 use super::roster::Roster;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::ProviderName;
-use crate::metrics::Metrics;
 use crate::models::Catalogue;
 use crate::provider_supervisor::ProviderSupervisor;
 use crate::storage::Store;
@@ -38,8 +38,8 @@ pub struct Setup {
     pub store: Store,
     /// Writes.
     pub writer: Addr<StorageWriter>,
-    /// Who counts.
-    pub metrics: Addr<Metrics>,
+    /// Where the load is published.
+    pub load: watch::Sender<Load>,
     /// Every configured provider.
     pub providers: BTreeMap<ProviderName, ProviderLink>,
 }
@@ -76,6 +76,18 @@ impl Desk {
             ended: Ended::default(),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
+        }
+    }
+
+    /// What runs and waits now.
+    pub(super) fn load(&self) -> Load {
+        let (in_flight, waiting) = self.permits.load();
+        Load {
+            in_flight,
+            waiting,
+            live: self.roster.len(),
+            draining: self.draining.is_cancelled(),
+            permits: self.permits.gauges(),
         }
     }
 

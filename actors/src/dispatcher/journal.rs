@@ -1,7 +1,7 @@
 //! What a consultation writes down: that it was accepted and sent, before either is so for anyone else, and how it ended, before
 //! anyone hears of it.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,18 @@ use tokio::sync::oneshot;
 
 use super::consultation::{Completed, Request};
 use super::desk::Desk;
-use super::ending::tell_attempt_end;
+use super::ending::{count_attempt, tell_attempt_end};
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
-use super::steps::{Sent, Steps};
+use super::steps::{Sent, Steps, state_after};
 use crate::clock;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::mail;
-use crate::metrics::messages::UpstreamEnded;
-use crate::models::Usage;
+use crate::meter::{self, Distribution};
 use crate::provider::messages::UpstreamFailure;
-use crate::storage::rows::{AttemptState, CallState, EndedCall};
+use crate::storage::rows::{AttemptState, CallState, EndedAttempt, EndedCall};
 use crate::storage_writer::messages::{Record, Write, WriteError, Written};
 use crate::storage_writer::write;
 
@@ -46,8 +45,9 @@ impl Journal {
         Self { desk, call, steps: Rc::default() }
     }
 
-    pub(super) fn desk(&self) -> &Desk {
-        &self.desk
+    /// What is known to be written.
+    pub(super) fn steps(&self) -> Ref<'_, Steps> {
+        self.steps.borrow()
     }
 
     pub(super) fn call(&self) -> CallId {
@@ -81,7 +81,9 @@ impl Journal {
             Ok(Written::Done | Written::Recovered { .. } | Written::Expired(_)) => {
                 self.steps.borrow_mut().certain();
             }
-            Ok(Written::DuplicateKey | Written::Undelivered(_)) => self.forget(),
+            Ok(Written::DuplicateKey | Written::Undelivered(_)) => {
+                *self.steps.borrow_mut() = Steps::replayed()
+            }
             Err(error) => {
                 if !self.steps.borrow().stands() {
                     self.close_what_may_stand(&error);
@@ -101,7 +103,7 @@ impl Journal {
     /// Notes how the last request failed, and says it to the caller.
     pub(super) fn attempt_failed(&self, failure: UpstreamFailure) -> CallError {
         let error = self.steps.borrow().to_call_error(&failure);
-        self.count_attempt(failure.class.as_str(), failure.usage);
+        self.tell_attempt(failure.class.as_str());
         self.steps.borrow_mut().failed(self.call, failure, AttemptState::Failed);
         error
     }
@@ -117,7 +119,7 @@ impl Journal {
             | CallState::Cancelled
             | CallState::Interrupted => AttemptState::Cancelled,
         };
-        self.count_attempt(state.as_str(), had.usage);
+        self.tell_attempt(state.as_str());
         let mut steps = self.steps.borrow_mut();
         let spent = steps.spent(&had);
         steps.failed(self.call, had, state);
@@ -127,8 +129,11 @@ impl Journal {
     /// Makes the end of a failed request durable while its call goes on.
     pub(super) async fn close_attempt(&self) {
         let Some(ended) = self.steps.borrow().ended_attempt() else { return };
-        match self.persist(Record::AttemptEnded(ended), FAILURE_WAITS).await {
-            Ok(_) => self.steps.borrow_mut().attempt_closed(),
+        match self.persist(Record::AttemptEnded(ended.clone()), FAILURE_WAITS).await {
+            Ok(_) => {
+                self.count_attempt(&ended, true);
+                self.steps.borrow_mut().attempt_closed();
+            }
             // The next request cannot be written down either, and the end of the call takes this one along.
             Err(error) => {
                 log::error!(call = self.call.to_string().as_str(); "the end of an upstream request was not written: {error}");
@@ -140,26 +145,36 @@ impl Journal {
     pub(super) async fn commit_answer(&self, request: &Request, completed: Completed) -> Answer {
         let usage = completed.completion.usage;
         let cost = cost_usd(&completed.plan.model, usage.as_ref());
-        self.count_attempt("completed", usage);
+        self.tell_attempt("completed");
         let attempts = self.steps.borrow().made();
         let receipt = receipt(request, &completed, attempts, cost);
         let text: Arc<str> = completed.completion.text.as_str().into();
         let n = i32::try_from(attempts).unwrap_or(i32::MAX);
+        let attempt = ended(self.call, n, AttemptState::Completed, Some(200), usage, cost);
         let record = Record::CallEnded(Box::new(EndedCall {
             id: self.call,
             state: CallState::Completed,
             result: Some(Arc::clone(&text)),
             receipt: serde_json::to_string(&receipt).ok(),
             error: None,
-            attempt: Some(ended(self.call, n, AttemptState::Completed, Some(200), usage, cost)),
+            attempt: Some(attempt.clone()),
             exchange: Some(exchange(request, &completed.plan, &text, usage)),
             frees_key: false,
             may_be_missing: false,
             ended_at: clock::utc_now(),
         }));
-        match self.persist(record, ANSWER_WAITS).await {
+        if !completed.queued.is_zero() {
+            meter::observe(Distribution::Queue, completed.queued);
+        }
+        meter::observe(Distribution::FirstToken, completed.completion.served.first_token);
+        let written = self.persist(record, ANSWER_WAITS).await;
+        self.count_attempt(&attempt, written.is_ok());
+        match written {
             Ok(_) => Ok(Finished { text, receipt }),
-            Err(error) => Err(not_written(self.call, &error).of_call(self.call)),
+            Err(error) => {
+                self.steps.borrow_mut().unwritten();
+                Err(not_written(self.call, &error).of_call(self.call))
+            }
         }
     }
 
@@ -169,14 +184,19 @@ impl Journal {
             return error;
         }
         let error = error.of_call(self.call);
-        let record = self.failure(&error);
-        if let Err(reason) = self.persist(record, FAILURE_WAITS).await {
+        let (record, attempt) = self.failure(&error);
+        let written = self.persist(record, FAILURE_WAITS).await;
+        if let Some(attempt) = &attempt {
+            self.count_attempt(attempt, written.is_ok());
+        }
+        if let Err(reason) = written {
+            self.steps.borrow_mut().unwritten();
             log::error!(call = self.call.to_string().as_str(); "the end of a call was not written: {reason}");
         }
         error
     }
 
-    fn failure(&self, error: &CallError) -> Record {
+    fn failure(&self, error: &CallError) -> (Record, Option<EndedAttempt>) {
         let sent = self.steps.borrow().sent();
         let state = state_after(error.kind, sent);
         let stopped = match state {
@@ -189,23 +209,25 @@ impl Journal {
             | CallState::Interrupted => AttemptState::Failed,
         };
         // A request whose end nobody noted, because its task or its provider died with it.
-        if self.steps.borrow().is_running() {
-            self.count_attempt(stopped.as_str(), None);
+        if self.steps.borrow().ended_attempt().is_none() {
+            self.tell_attempt(stopped.as_str());
         }
         let mut steps = self.steps.borrow_mut();
-        Record::CallEnded(Box::new(EndedCall {
+        let attempt = steps.end_attempt(self.call, stopped);
+        let record = Record::CallEnded(Box::new(EndedCall {
             id: self.call,
             state,
             result: steps.take_partial(),
             receipt: None,
             error: serde_json::to_string(error).ok(),
-            attempt: steps.end_attempt(self.call, stopped),
+            attempt: attempt.clone(),
             exchange: None,
             // Whoever was told to ask again may do so with the same key: nothing was sent under it.
             frees_key: sent == Sent::Never,
             may_be_missing: steps.is_uncertain(),
             ended_at: clock::utc_now(),
-        }))
+        }));
+        (record, attempt)
     }
 
     /// There is nothing of this call to be closed.
@@ -229,7 +251,7 @@ impl Journal {
     /// A write whose outcome is unknown may stand; it is closed without making its caller wait for that.
     fn close_what_may_stand(&self, error: &WriteError) {
         if *error == WriteError::Unavailable {
-            self.tell(self.failure(&storage_unavailable()));
+            self.tell(self.failure(&storage_unavailable()).0);
         }
     }
 
@@ -241,37 +263,17 @@ impl Journal {
         }
     }
 
-    fn count_attempt(&self, outcome: &'static str, usage: Option<Usage>) {
-        let steps = self.steps.borrow();
-        if let Some(attempt) = steps.attempt() {
+    fn tell_attempt(&self, outcome: &'static str) {
+        if let Some(attempt) = self.steps.borrow().attempt() {
             tell_attempt_end(attempt, outcome);
         }
-        let Some(model) = steps.model() else { return };
-        let fact = UpstreamEnded {
-            provider: model.provider.clone(),
-            model: model.id.clone(),
-            outcome: outcome.to_owned(),
-            usage,
-            cost_usd: cost_usd(model, usage.as_ref()),
-        };
-        if mail::tell(&self.desk.setup.metrics, fact).is_err() {
-            log::warn!(call = self.call.to_string().as_str(); "an upstream request was not counted");
-        }
     }
-}
 
-/// A shutdown leaves open whether a request that was on its way has been answered, and billed.
-fn state_after(kind: ErrorKind, sent: Sent) -> CallState {
-    if kind == ErrorKind::Cancelled {
-        return CallState::Cancelled;
-    }
-    if kind != ErrorKind::Draining {
-        return CallState::Failed;
-    }
-    match sent {
-        Sent::Never => CallState::Interrupted,
-        Sent::Open => CallState::Unknown,
-        Sent::Ended => CallState::Failed,
+    /// Counts an upstream request as its row says it ended.
+    fn count_attempt(&self, ended: &EndedAttempt, written: bool) {
+        if let Some(model) = self.steps.borrow().model() {
+            count_attempt(model, ended, written);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 use tokio::sync::watch;
 
+use super::admission::Limits;
 use super::request_hash::request_hash;
 use crate::clock::Instant;
 use crate::error::{CallError, ErrorKind};
@@ -218,6 +219,14 @@ pub struct GetPartial {
 pub struct Drain {
     /// How long running calls may take.
     pub within: Duration,
+}
+
+/// Puts other limits in force: calls that run keep what they have, and whoever waits may go where there is room now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetLimits {
+    /// How many calls may run, by scope.
+    pub limits: Limits,
 }
 
 /// Asks which calls live here, so that their leases are kept.

@@ -83,20 +83,30 @@ impl Permits {
         (shared.admission.running(), shared.admission.waiting())
     }
 
-    /// How many calls may wait in all.
-    pub fn waiting_max(&self) -> usize {
-        self.shared.borrow().admission.waiting_max()
-    }
-
     /// Every named limit.
     pub fn gauges(&self) -> Vec<PermitGauge> {
         self.shared.borrow().admission.gauges()
     }
 
+    /// How many calls may run or wait in all.
+    pub fn calls_max(&self) -> usize {
+        let admission = &self.shared.borrow().admission;
+        admission.global() + admission.waiting_max()
+    }
+
+    /// Puts other limits in force; who runs runs on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.hand_out(|admission| admission.set_limits(limits));
+    }
+
     fn give_back(&self, scopes: &Scopes) {
+        self.hand_out(|admission| admission.release(scopes));
+    }
+
+    fn hand_out(&self, admitted: impl FnOnce(&mut Admission) -> Vec<(Place, Scopes)>) {
         let admitted: Vec<_> = {
             let mut shared = self.shared.borrow_mut();
-            let admitted = shared.admission.release(scopes);
+            let admitted = admitted(&mut shared.admission);
             admitted.into_iter().map(|(place, scopes)| (shared.waiters.remove(&place), scopes)).collect()
         };
         for (waiter, scopes) in admitted {

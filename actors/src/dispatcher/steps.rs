@@ -10,7 +10,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
 use crate::models::{Model, Usage};
 use crate::provider::messages::UpstreamFailure;
-use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt};
+use crate::storage::rows::{AttemptState, CallState, EndedAttempt, NewAttempt};
 
 /// How far the requests of a call have gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +36,50 @@ pub(super) struct Steps {
     ended: Option<EndedAttempt>,
     /// Requests whose rows stand.
     made: u32,
+    /// The end could not be written.
+    unwritten: bool,
+    /// The answer is another call's.
+    replayed: bool,
     model: Option<Arc<Model>>,
     prompt_tokens: u32,
     partial: Option<Arc<str>>,
 }
 
+/// What the journal has of a call that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A row with its end.
+    Own,
+    /// A row without its end; recovery closes it.
+    Unwritten,
+    /// Nothing: the answer is another call's.
+    Replayed,
+    /// Nothing: it was refused before.
+    None,
+}
+
 impl Steps {
+    pub(super) fn standing(&self) -> Standing {
+        if self.replayed {
+            Standing::Replayed
+        } else if !self.opened() {
+            Standing::None
+        } else if self.unwritten {
+            Standing::Unwritten
+        } else {
+            Standing::Own
+        }
+    }
+
+    pub(super) fn unwritten(&mut self) {
+        self.unwritten = true;
+    }
+
+    /// There is nothing of this call to be closed: its answer is another one's.
+    pub(super) fn replayed() -> Self {
+        Self { replayed: true, ..Self::default() }
+    }
+
     pub(super) fn accepting(&mut self) {
         self.uncertain = true;
     }
@@ -87,11 +125,6 @@ impl Steps {
     /// Whether a row that is closed now may not be there at all.
     pub(super) fn is_uncertain(&self) -> bool {
         self.uncertain
-    }
-
-    /// Whether a request is under way of which nobody has said how it ended.
-    pub(super) fn is_running(&self) -> bool {
-        self.attempt.is_some() && self.ended.is_none() && !self.uncertain
     }
 
     pub(super) fn made(&self) -> u32 {
@@ -166,5 +199,20 @@ impl Steps {
 
     fn cost(&self, usage: Option<Usage>) -> Option<f64> {
         self.model.as_ref().and_then(|model| cost_usd(model, usage.as_ref()))
+    }
+}
+
+/// A shutdown leaves open whether a request that was on its way has been answered, and billed.
+pub(super) fn state_after(kind: ErrorKind, sent: Sent) -> CallState {
+    if kind == ErrorKind::Cancelled {
+        return CallState::Cancelled;
+    }
+    if kind != ErrorKind::Draining {
+        return CallState::Failed;
+    }
+    match sent {
+        Sent::Never => CallState::Interrupted,
+        Sent::Open => CallState::Unknown,
+        Sent::Ended => CallState::Failed,
     }
 }

@@ -11,16 +11,15 @@ use serde_json::json;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::board::{Board, EVENTS_MAX, Parts, raw};
-use super::recent::{Recent, SAMPLE_EVERY, Sample};
+use super::recent::{Rates, Recent, SAMPLE_EVERY, Sample};
 use crate::clock::{self, Instant, UtcMillis};
-use crate::dispatcher::messages::{GetLoad, Load};
+use crate::dispatcher::messages::Load;
 use crate::dispatcher::{CallSeen, Dispatcher, GetCalls};
 use crate::events::{self, Entry, Query, Since};
 use crate::health::HealthBoard;
 use crate::ids::ProviderName;
 use crate::mail;
-use crate::metrics::messages::GetSnapshot;
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::Snapshot;
 use crate::provider_supervisor::ProviderSupervisor;
 use crate::provider_supervisor::messages::GetStanding;
 use crate::storage::Store;
@@ -43,10 +42,12 @@ pub type Seen = (String, serde_json::Value);
 
 /// Who is looked at.
 pub struct Sources {
-    /// Calls and permits.
+    /// Calls.
     pub dispatcher: Addr<Dispatcher>,
+    /// Permits.
+    pub load: watch::Receiver<Load>,
     /// Sums.
-    pub metrics: Addr<Metrics>,
+    pub metrics: watch::Receiver<Arc<Snapshot>>,
     /// Breakers.
     pub supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     /// How the parts are.
@@ -107,13 +108,9 @@ pub fn watch(sources: Sources) -> Watched {
     actix::spawn(async move {
         loop {
             let due = if changes.receiver_count() > 0 { TICK } else { SAMPLE_EVERY };
-            let slept = clock::now();
-            let early = tokio::select! {
-                () = tokio::time::sleep(due) => false,
-                () = wanted.notified() => true,
-            };
-            if !early {
-                look.lag = clock::now().duration_since(slept).saturating_sub(due);
+            tokio::select! {
+                () = tokio::time::sleep(due) => {}
+                () = wanted.notified() => {}
             }
             let changed = look.look().await;
             let latest = Latest { board: look.picture.clone(), samples: look.recent.samples.clone() };
@@ -137,7 +134,6 @@ struct Look {
     sampled_at: Option<Instant>,
     billed_at: Option<Instant>,
     cost_today: Option<f64>,
-    lag: Duration,
 }
 
 impl Look {
@@ -152,7 +148,6 @@ impl Look {
             sampled_at: None,
             billed_at: None,
             cost_today: None,
-            lag: Duration::ZERO,
         }
     }
 
@@ -162,8 +157,8 @@ impl Look {
         let mut parts = Parts::new();
         let sources = &self.sources;
         let calls = mail::ask(&sources.dispatcher, GetCalls { since: self.ended_next }, ASK_WITHIN).await;
-        let load = mail::ask(&sources.dispatcher, GetLoad, ASK_WITHIN).await.ok();
-        let sums = mail::ask(&sources.metrics, GetSnapshot, ASK_WITHIN).await.ok();
+        let load = sources.load.borrow().clone();
+        let sums = Arc::clone(&sources.metrics.borrow());
         for (provider, supervisor) in &sources.supervisors {
             let standing = mail::ask(supervisor, GetStanding, ASK_WITHIN).await.ok();
             put(&mut parts, format!("provider/{provider}"), &standing);
@@ -182,7 +177,6 @@ impl Look {
         if let Ok(calls) = calls {
             self.ended_next = calls.ended_next;
             for call in calls.ended {
-                self.recent.ended(&call);
                 self.ended.push_back(call);
             }
             let beyond = self.ended.len().saturating_sub(ENDED_MAX);
@@ -192,11 +186,12 @@ impl Look {
             }
         }
         self.bill(now, at).await;
-        let rates = self.recent.rates(at);
+        let rates = self.recent.rates(now, &sums);
         put(&mut parts, "strip".to_owned(), &json!({ "rates": rates, "cost_today_usd": self.cost_today }));
         put(&mut parts, "load".to_owned(), &load);
-        put(&mut parts, "sums".to_owned(), &sums);
-        self.sample(now, at, load.as_ref(), sums.as_ref());
+        put(&mut parts, "sums".to_owned(), &sums.sums());
+        put(&mut parts, "books".to_owned(), &sums.books());
+        self.sample(now, at, &load, &sums, rates);
         let new = self.new_events();
         self.picture.turn(parts, &new)
     }
@@ -211,25 +206,27 @@ impl Look {
         self.cost_today = self.sources.store.cost_since(midnight).await.ok();
     }
 
-    fn sample(&mut self, now: Instant, at: UtcMillis, load: Option<&Load>, sums: Option<&Snapshot>) {
+    fn sample(&mut self, now: Instant, at: UtcMillis, load: &Load, sums: &Snapshot, rates: Rates) {
         if self.sampled_at.is_some_and(|before| now.duration_since(before) < SAMPLE_EVERY - TICK / 2) {
             return;
         }
         self.sampled_at = Some(now);
-        let tokens = sums.into_iter().flat_map(|sums| sums.tokens.values());
-        let tokens =
-            tokens.fold([0, 0], |[prompt, answer], one| [prompt + one.prompt, answer + one.completion]);
+        let told = sums.sums();
+        let tokens = told
+            .tokens
+            .values()
+            .fold([0, 0], |[prompt, answer], one| [prompt + one.prompt, answer + one.completion]);
         let sample = Sample {
             at,
-            in_flight: load.map_or(0, |load| load.in_flight),
-            waiting: load.map_or(0, |load| load.waiting),
-            rates: self.recent.rates(at),
+            in_flight: load.in_flight,
+            waiting: load.waiting,
+            rates,
             tokens,
-            cost_usd: sums.map_or(0.0, |sums| sums.cost_usd),
+            cost_usd: told.cost_usd,
             memory_bytes: (self.sources.memory_bytes)(),
-            lag_ms: self.lag.as_secs_f64() * 1000.0,
+            lag_ms: sums.lags.values().max().map_or(0.0, |lag| lag.as_secs_f64() * 1000.0),
         };
-        self.recent.sample(sample);
+        self.recent.sample(now, sums, sample);
     }
 
     fn new_events(&mut self) -> Vec<Entry> {

@@ -1,41 +1,9 @@
-//! The facts that are counted, and the question for the sums.
-
-use std::time::Duration;
+//! The rare facts that are told by mail, and the last flush. What happens per call is counted by [`crate::meter`].
 
 use actix::Message;
 use serde::Serialize;
 
-use super::Snapshot;
-use crate::ids::{ModelId, ProviderName, ToolName};
-use crate::models::Usage;
-
-/// A call ended.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct CallEnded {
-    /// The tool.
-    pub tool: ToolName,
-    /// `completed`, or the kind of the error.
-    pub outcome: &'static str,
-    /// From asking to the committed answer.
-    pub took: Duration,
-}
-
-/// An upstream request ended.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct UpstreamEnded {
-    /// The provider.
-    pub provider: ProviderName,
-    /// The model asked for.
-    pub model: ModelId,
-    /// `completed`, or the class of the failure in lowercase words.
-    pub outcome: String,
-    /// Tokens, as the provider counted them.
-    pub usage: Option<Usage>,
-    /// US dollars, where the price is known.
-    pub cost_usd: Option<f64>,
-}
+use crate::ids::{ModelId, ProviderName};
 
 /// A circuit breaker moved.
 #[derive(Debug, Clone, Message)]
@@ -81,17 +49,7 @@ impl BreakerPosition {
     }
 }
 
-/// A client connected.
+/// Asks to merge what has been handed in and to store the sums; the answer comes when that is done, or has failed.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct SessionOpened;
-
-/// A client went.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct SessionEnded;
-
-/// Asks for the sums.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Snapshot")]
-pub struct GetSnapshot;
+pub struct Flush;

@@ -112,6 +112,11 @@ impl Endpoint {
         Ok(Self { provider, base, host, fingerprint: key.fingerprint(), authorization })
     }
 
+    /// The same host with another key of the same provider.
+    pub fn rekeyed(&self, key: &Key) -> Result<Self, EndpointError> {
+        Self::new(self.provider.clone(), &self.base, key)
+    }
+
     /// Whose endpoint this is.
     pub fn provider(&self) -> &ProviderName {
         &self.provider

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::circuit::Circuit;
 use super::config::ProviderConfig;
-use super::messages::{FirstFree, GetStanding, MayGo, Operate, TakeTicket, Ticket};
+use super::messages::{FirstFree, GetStanding, MayGo, Operate, Order, Rekey, TakeTicket, Ticket};
 use super::moves;
 use super::ticket::{Answering, Returned};
 use crate::clock::{self, Moment};
@@ -236,6 +236,24 @@ impl Handler<Operate> for ProviderSupervisor {
     fn handle(&mut self, ask: Operate, _: &mut Context<Self>) {
         self.circuit.operate(ask.model.as_ref(), ask.order, clock::now());
         self.publish();
+    }
+}
+
+impl Handler<Rekey> for ProviderSupervisor {
+    type Result = Result<bool, EndpointError>;
+
+    fn handle(&mut self, Rekey { key }: Rekey, context: &mut Context<Self>) -> Self::Result {
+        if key.fingerprint() == self.born.endpoint.key_fingerprint() {
+            return Ok(false);
+        }
+        self.born.endpoint = Arc::new(self.born.endpoint.rekeyed(&key)?);
+        self.start_anew(&context.address());
+        if self.circuit.is_parked(clock::now()) {
+            self.circuit.operate(None, Order::Reset, clock::now());
+        }
+        self.publish();
+        self.say();
+        Ok(true)
     }
 }
 

@@ -178,6 +178,11 @@ impl Circuit {
         }
     }
 
+    /// Whether no call of this account is taken.
+    pub(super) fn is_parked(&mut self, now: Instant) -> bool {
+        self.parking.parked(now).is_some()
+    }
+
     /// Does what the operator says, with one model's breaker or the provider's own.
     pub(super) fn operate(&mut self, model: Option<&ModelId>, order: Order, now: Instant) {
         let breaker = match model {

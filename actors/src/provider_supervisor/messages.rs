@@ -11,6 +11,7 @@ use crate::clock::UtcMillis;
 use crate::error::CallError;
 use crate::ids::{ModelId, ProviderName};
 use crate::metrics::messages::BreakerPosition;
+use crate::provider::endpoint::{EndpointError, Key};
 use crate::provider::messages::FailureClass;
 
 /// Asks for leave to make one upstream call. Refused at once, typed, while the provider or the model must be left alone:
@@ -77,6 +78,15 @@ pub enum Order {
     Disable,
     /// Close it and its gate and forget what was; without a model, all breakers and gates, and a parked provider is tried again.
     Reset,
+}
+
+/// Has the provider go on with another key: new calls go by a new connection that is born with it, running ones end on the old one. A
+/// provider that is parked is tried again.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, EndpointError>")]
+pub struct Rekey {
+    /// The key; the answer says whether it is another one.
+    pub key: Key,
 }
 
 /// Asks how the provider stands.

@@ -26,6 +26,7 @@ use super::messages::{Binary, Delivered, Ended, Link, Outbox, Outgoing, Settings
 use super::payload::{Arrived, Incoming};
 use crate::clock;
 use crate::faults::{self, Point};
+use crate::meter::{self, Counter, Slot};
 
 /// How long a peer may take to answer a close, or to stop sending what nobody reads, before the socket is closed anyway.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -68,6 +69,7 @@ pub fn start(
         settings,
         messages_in: 0,
         messages_out: 0,
+        counted: ["in", "out"].map(|direction| meter::slot(Counter::Messages, &["websocket", direction])),
         deliveries: Deliveries::default(),
         _hold: hold,
     };
@@ -103,7 +105,7 @@ fn handshake(
 
 /// One WebSocket.
 struct Session {
-    streams: Option<(Incoming<web::Payload>, mpsc::Receiver<Outgoing>)>,
+    streams: Option<(Incoming<web::Payload>, mpsc::Receiver<Box<Outgoing>>)>,
     ended: Option<oneshot::Sender<Ended>>,
     heartbeat: Heartbeat,
     hearing: Rc<Hearing>,
@@ -111,6 +113,8 @@ struct Session {
     settings: Settings,
     messages_in: u64,
     messages_out: u64,
+    /// Where its messages are counted, in and out.
+    counted: [Slot; 2],
     deliveries: Deliveries,
     _hold: Box<dyn Any>,
 }
@@ -188,6 +192,7 @@ impl Session {
 
     fn text_received(&mut self, text: ByteString, place: Option<Place>) {
         self.messages_in += 1;
+        self.counted[0].add(1);
         self.shared.in_hand.replace(Some(text.clone()));
         faults::point(Point::Session);
         // Without a place, whoever handled messages has ended, and a close is on its way.
@@ -199,6 +204,7 @@ impl Session {
 
     fn write(&mut self, text: ByteString, delivered: Option<Delivered>, socket: &mut Socket) {
         self.messages_out += 1;
+        self.counted[1].add(1);
         socket.text(text);
         if let Some(delivered) = delivered {
             socket.ping(&self.deliveries.written(delivered));
@@ -225,9 +231,9 @@ impl StreamHandler<Result<Arrived, Broken>> for Session {
     }
 }
 
-impl StreamHandler<Outgoing> for Session {
-    fn handle(&mut self, outgoing: Outgoing, socket: &mut Socket) {
-        match outgoing {
+impl StreamHandler<Box<Outgoing>> for Session {
+    fn handle(&mut self, outgoing: Box<Outgoing>, socket: &mut Socket) {
+        match *outgoing {
             Outgoing::Text(..) if self.is_closing() => {}
             Outgoing::Text(text, _share, delivered) => self.write(text, delivered, socket),
             Outgoing::Close(code) => self.close(code, "", socket),

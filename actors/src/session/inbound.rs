@@ -13,8 +13,8 @@ const MESSAGES_MAX: usize = 64;
 /// Bytes that may wait to be handled. A larger message waits until it is alone.
 const BYTES_MAX: u32 = 8 * 1024 * 1024;
 
-/// A message, and its share of the bytes that may wait.
-type Waiting = (ByteString, OwnedSemaphorePermit);
+/// A message, and its share of the bytes that may wait. Boxed: tokio keeps room for 32 of them in every session, and most are idle.
+type Waiting = Box<(ByteString, OwnedSemaphorePermit)>;
 type Places = Pin<Box<dyn Future<Output = Option<Place>>>>;
 
 /// What the client says, in order.
@@ -46,7 +46,7 @@ pub(super) fn queue() -> (Gate, Inbound) {
 impl Inbound {
     /// The next message; none when the socket is gone. Cancel-safe.
     pub async fn recv(&mut self) -> Option<ByteString> {
-        self.queue.recv().await.map(|(text, _share)| text)
+        self.queue.recv().await.map(|waiting| waiting.0)
     }
 }
 
@@ -72,6 +72,6 @@ async fn place(queue: mpsc::Sender<Waiting>, bytes: Arc<Semaphore>, share: u32) 
 impl Place {
     /// Queues the message.
     pub(super) fn fill(self, text: ByteString) {
-        self.queue.send((text, self.share));
+        self.queue.send(Box::new((text, self.share)));
     }
 }

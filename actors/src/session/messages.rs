@@ -91,7 +91,8 @@ pub type Delivered = Box<dyn FnOnce() + Send>;
 /// Sends to one session; clones send to the same one, in the order of their sends.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<Outgoing>,
+    /// Of boxes: tokio keeps room for 32 of what it queues, in every session, and most sessions are idle.
+    queue: mpsc::Sender<Box<Outgoing>>,
     bytes: Arc<Semaphore>,
     write_stall: Duration,
     stalled: CancellationToken,
@@ -116,7 +117,7 @@ impl fmt::Debug for Outgoing {
 }
 
 impl Outbox {
-    pub(super) fn new(write_stall: Duration) -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(super) fn new(write_stall: Duration) -> (Self, mpsc::Receiver<Box<Outgoing>>) {
         let (queue, outgoing) = mpsc::channel(OUTBOUND_MAX);
         let bytes = Arc::new(Semaphore::new(OUTBOUND_BYTES_MAX as usize));
         let (stalled, taken) = (CancellationToken::new(), Arc::default());
@@ -134,7 +135,7 @@ impl Outbox {
             Some((place, share))
         };
         if let Some(Some((place, share))) = self.in_time(place).await {
-            place.send(Outgoing::Text(text, share, delivered));
+            place.send(Box::new(Outgoing::Text(text, share, delivered)));
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
     }
@@ -142,7 +143,9 @@ impl Outbox {
     /// Starts the closing handshake behind everything that is queued. Nothing is sent after it.
     pub async fn close(&self, code: CloseCode) {
         // A session that is gone or given up is as closed as it gets.
-        self.in_time(self.queue.send(Outgoing::Close(code))).await;
+        let queued = self.in_time(self.queue.send(Box::new(Outgoing::Close(code))));
+        // Boxed: whoever may close a session waits for that all its life.
+        Box::pin(queued).await;
     }
 
     /// Waits until the session is gone.
@@ -219,6 +222,7 @@ mod tests {
         assert!(!beside.is_finished());
         drop(outgoing.recv().await);
         beside.await.unwrap();
-        assert!(matches!(outgoing.recv().await, Some(Outgoing::Text(text, ..)) if text == "small"));
+        let next = outgoing.recv().await.map(|next| *next);
+        assert!(matches!(next, Some(Outgoing::Text(text, ..)) if text == "small"));
     }
 }

@@ -46,17 +46,20 @@ impl Family for Inline {
 pub(crate) mod sqlite {
     use crate::storage::error::Refusal;
     use crate::storage::job::Rules;
+    use crate::storage::rows::Rollup;
     use crate::storage_writer::messages::{Record, Written};
 
     type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
     type Db = diesel::sqlite::Sqlite;
 
     pub(crate) mod batch;
+    pub(crate) mod books;
     mod events;
     pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
+    mod rollup;
     mod sweep;
     pub(crate) mod write;
 
@@ -67,6 +70,13 @@ pub(crate) mod sqlite {
             written.push(write::record(conn, record, rules).await?);
         }
         Ok(written)
+    }
+
+    async fn rollups(conn: &mut Conn<'_>, rows: &[Rollup]) -> Result<(), Refusal> {
+        for row in rows {
+            rollup::rollup(conn, row).await?;
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +89,7 @@ pub(crate) mod postgres {
 
     use crate::storage::error::{Blame, Refusal};
     use crate::storage::job::Rules;
+    use crate::storage::rows::Rollup;
     use crate::storage_writer::messages::{Record, Written};
 
     /// A shared reference, so that statements can be sent without waiting for the answers to those before them.
@@ -86,11 +97,13 @@ pub(crate) mod postgres {
     type Db = diesel::pg::Pg;
 
     pub(crate) mod batch;
+    pub(crate) mod books;
     mod events;
     pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
+    mod rollup;
     mod sweep;
     pub(crate) mod write;
 
@@ -115,5 +128,13 @@ pub(crate) mod postgres {
             }
         }
         refused.map_or(Ok(written), Err)
+    }
+    /// All at once, like a wave: no two rows of a batch are of one window and metric.
+    async fn rollups(conn: &mut Conn<'_>, rows: &[Rollup]) -> Result<(), Refusal> {
+        let writes = rows.iter().map(|row| {
+            let mut conn = *conn;
+            async move { rollup::rollup(&mut conn, row).await }
+        });
+        join_all(writes).await.into_iter().collect()
     }
 }

@@ -135,6 +135,46 @@ pub fn migrate(url: &Url) -> Result<Migrated, MigrateError> {
     }
 }
 
+/// Which migrations the database at `url` lacks, or why this binary refuses it. Changes nothing, and waits for nobody longer than one
+/// operation may take. It blocks; a SQLite file that is not there is not made, but reading it fails.
+pub fn inspect(url: &Url) -> Result<Vec<&'static str>, MigrateError> {
+    macro_rules! look {
+        ($backend:ident, $conn:expr, $begin:expr, $known:expr) => {{
+            let (conn, known): (_, &'static [Migration]) = ($conn, $known);
+            $backend::migrate::run(conn, $begin).await.map_err(failed("lock"))?;
+            let applied = $backend::migrate::applied(conn).await.map_err(failed("list"))?;
+            $backend::migrate::run(conn, "ROLLBACK").await.map_err(failed("rollback"))?;
+            let applied = applied.into_iter().map(|row| (row.name, row.checksum)).collect::<Vec<_>>();
+            Ok(pending(known, &applied)?.iter().map(|migration| migration.name).collect())
+        }};
+    }
+    match url {
+        Url::Sqlite(path) => {
+            let mut conn = InlineSqlite::new(connect::sqlite(path, Purpose::Migrate)?);
+            let looking = async { look!(sqlite, &mut conn, SQLITE_BEGIN, SQLITE) };
+            looking.now_or_never().unwrap_or(Err(MigrateError::Thread))
+        }
+        Url::Postgres(url) => std::thread::scope(|scope| {
+            let look = || {
+                on_a_runtime(async {
+                    let conn = connect::postgres(url, Purpose::Migrate).await?;
+                    let looking = async { look!(postgres, &mut &conn, POSTGRES_BEGIN, POSTGRES) };
+                    match tokio::time::timeout(connect::OPERATION_WITHIN, looking).await {
+                        Ok(outcome) => outcome,
+                        Err(_) => Err(MigrateError::Locked(connect::OPERATION_WITHIN)),
+                    }
+                })
+            };
+            scope.spawn(look).join().unwrap_or(Err(MigrateError::Thread))
+        }),
+    }
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = Result<T, MigrateError>>) -> Result<T, MigrateError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|_| MigrateError::Thread)?.block_on(work)
+}
+
 fn migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
     make_folder(path)?;
     let until = clock::now() + LOCK_WITHIN;
@@ -168,11 +208,7 @@ fn try_migrate_sqlite(path: &Path) -> Result<Migrated, MigrateError> {
 }
 
 fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, MigrateError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|_| MigrateError::Thread)?;
-    runtime.block_on(async {
+    on_a_runtime(async {
         let conn = connect::postgres(url, Purpose::Migrate).await?;
         let migrating = async { apply_all!(postgres, &mut &conn, POSTGRES_BEGIN, POSTGRES) };
         match tokio::time::timeout(LOCK_WITHIN, migrating).await {

@@ -1,6 +1,10 @@
 //! What goes into the tables and what comes out, in our own types. Column names and rules are those of the README's table list.
 
 pub mod history;
+mod metrics;
+
+pub use metrics::{Books, FailedFlushes, LIFE_LABEL, MetricsBatch, Rollup, Span};
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -187,6 +191,10 @@ pub struct Outdated {
     pub conversations: UtcMillis,
     /// Sessions that ended before this, or of which nothing was heard since.
     pub sessions: UtcMillis,
+    /// Minutes of the metrics that began before this, and flushes of them.
+    pub metric_minutes: UtcMillis,
+    /// Hours of the metrics that began before this.
+    pub metric_hours: UtcMillis,
     /// Events that happened before this.
     pub events: UtcMillis,
     /// Events that are kept at most; the oldest go.

@@ -88,6 +88,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::CallStreaming { .. }
         | Record::SessionOpened(_)
         | Record::SessionEnded(_)
+        | Record::MetricsFlushed(_)
         | Record::Events(_)
         | Record::LeasesRenewed { .. }
         | Record::Recovered { .. }

@@ -11,10 +11,11 @@ use futures_util::FutureExt;
 
 use super::Url;
 use super::backend::{InlineSqlite, postgres, sqlite};
+use super::browse::{Asked, Summary, Told};
 use super::connect::{self, OPERATION_WITHIN, Purpose};
 use super::error::{ConnectError, StorageError, in_words};
-use super::rows::{StoredCall, Thread};
-use crate::clock;
+use super::rows::{Books, StoredCall, Thread};
+use crate::clock::{self, UtcMillis};
 use crate::health::{HealthBoard, Status};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal};
 
@@ -119,6 +120,31 @@ impl Store {
         read!(self, read::thread(principal, conversation, turns_max))
     }
 
+    /// The conversations of this principal, newest first.
+    pub async fn conversations(
+        &self,
+        principal: &Principal,
+        asked: Asked,
+    ) -> Result<Vec<Summary>, StorageError> {
+        let principal = principal.clone();
+        read!(self, read::summaries(principal, asked))
+    }
+
+    /// A conversation of this principal, with at most `count_max` of its turns before turn `before`, newest first, each cut to
+    /// `chars_max` characters. Someone else's is not found, like one that does not exist.
+    pub async fn conversation(
+        &self,
+        principal: &Principal,
+        id: ConversationId,
+        before: i32,
+        (count_max, chars_max): (i64, i32),
+    ) -> Result<Option<(Summary, Vec<Told>)>, StorageError> {
+        let principal = principal.clone();
+        let Some(summary) = read!(self, read::conversation(principal, id))? else { return Ok(None) };
+        let told = read!(self, read::told(id, before, count_max, chars_max))?;
+        Ok(Some((summary, told)))
+    }
+
     /// Loads a call of this principal.
     pub async fn load_call(
         &self,
@@ -137,6 +163,12 @@ impl Store {
     ) -> Result<Option<StoredCall>, StorageError> {
         let (principal, key) = (principal.clone(), key.clone());
         read!(self, read::call_by_key(principal, key))
+    }
+
+    /// Counts what stands of one life of a replica, since it began.
+    pub async fn books(&self, replica: &str, since: UtcMillis, life: &str) -> Result<Books, StorageError> {
+        let (replica, life) = (replica.to_owned(), life.to_owned());
+        read!(self, books::books(replica, since, life))
     }
 
     /// Asks whether the database answers.

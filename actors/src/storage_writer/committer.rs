@@ -15,6 +15,7 @@ use super::spooling::Spooling;
 use crate::clock;
 use crate::events::{self, Direction, Facts, Kind, Lot, Weight};
 use crate::health::{HealthBoard, Status};
+use crate::meter::{self, Distribution};
 use crate::storage::job::{Done, Down, Job, Rules};
 use crate::storage::spool::SpoolSettings;
 use crate::storage::{Durability, Url};
@@ -162,6 +163,8 @@ impl Committer {
     }
 
     fn publish(&self, done: &Done, took: Duration) {
+        meter::record(Distribution::StorageBatchRows, u64::try_from(done.outcomes.len()).unwrap_or(u64::MAX));
+        meter::observe(Distribution::StorageCommit, took);
         let count = |outcome: fn(&Result<Written, WriteError>) -> bool| {
             u64::try_from(done.outcomes.iter().filter(|one| outcome(one)).count()).unwrap_or(u64::MAX)
         };

@@ -1,5 +1,6 @@
 //! What the writer is asked to make durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
@@ -8,7 +9,8 @@ use tokio::sync::oneshot;
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
 use crate::storage::rows::{
-    Abandoned, EndedAttempt, EndedCall, EndedSession, NewAttempt, NewCall, NewEvent, NewSession, Outdated,
+    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent,
+    NewSession, Outdated,
 };
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
@@ -71,6 +73,8 @@ pub enum Record {
     },
     /// The time of these rows has come. One step: it is repeated while rows go.
     Expired(Outdated),
+    /// The sums of the windows that moved.
+    MetricsFlushed(Arc<MetricsBatch>),
 }
 
 /// A write that is durable.
@@ -151,12 +155,16 @@ pub(crate) enum Subject {
     Conversation(ConversationId),
     /// A session.
     Session(SessionId),
+    /// The windows of the metrics.
+    Metrics,
     /// Whatever there is.
     Everything,
 }
 
 /// What a record without its texts takes in memory and in the database, roughly.
 const RECORD_BYTES: usize = 512;
+/// What a window's sum without its labels takes.
+const ROLLUP_BYTES: usize = 160;
 /// The same of one event.
 const EVENT_BYTES: usize = 256;
 
@@ -176,6 +184,7 @@ impl Record {
             Self::LeasesRenewed { .. } => "leases_renewed",
             Self::Recovered { .. } => "recovered",
             Self::Expired(_) => "expired",
+            Self::MetricsFlushed(_) => "metrics_flushed",
         }
     }
 
@@ -199,6 +208,7 @@ impl Record {
             Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
                 [Some(Subject::Everything), None]
             }
+            Self::MetricsFlushed(_) => [Some(Subject::Metrics), None],
         }
     }
 
@@ -206,7 +216,7 @@ impl Record {
     pub(crate) fn call(&self) -> Option<CallId> {
         self.subjects().into_iter().flatten().find_map(|subject| match subject {
             Subject::Call(call) => Some(call),
-            Subject::Conversation(_) | Subject::Session(_) | Subject::Everything => None,
+            Subject::Conversation(_) | Subject::Session(_) | Subject::Metrics | Subject::Everything => None,
         })
     }
 
@@ -226,6 +236,7 @@ impl Record {
                             .map(|exchange| exchange.question.len() + exchange.answer.len()),
                     )
             }
+            Self::MetricsFlushed(batch) => batch.rows.iter().map(|row| ROLLUP_BYTES + row.labels.len()).sum(),
             Self::CallOpened(..)
             | Self::AttemptOpened(_)
             | Self::AttemptEnded(_)

@@ -20,6 +20,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ROWS_KEPT: Duration = Duration::from_secs(90 * DAY.as_secs());
 /// How long a conversation is kept after its last turn.
 const CONVERSATIONS_KEPT: Duration = Duration::from_secs(30 * DAY.as_secs());
+/// How long the metrics of each minute, and the log of their flushes, are kept.
+const METRIC_MINUTES_KEPT: Duration = Duration::from_secs(7 * DAY.as_secs());
+/// How long the metrics of each hour are kept.
+const METRIC_HOURS_KEPT: Duration = Duration::from_secs(90 * DAY.as_secs());
 /// How long events are kept.
 const EVENTS_KEPT: Duration = Duration::from_secs(7 * DAY.as_secs());
 /// Events that are kept at most. Between two rounds fewer than as many again are written (`events::keep`).
@@ -54,6 +58,8 @@ fn outdated(now: UtcMillis, result_ttl: Duration) -> Outdated {
         calls: before(ROWS_KEPT),
         conversations: before(CONVERSATIONS_KEPT),
         sessions: before(ROWS_KEPT),
+        metric_minutes: before(METRIC_MINUTES_KEPT),
+        metric_hours: before(METRIC_HOURS_KEPT),
         events: before(EVENTS_KEPT),
         events_kept_max: EVENTS_KEPT_MAX,
         rows_max: STEP_ROWS,
@@ -71,6 +77,8 @@ mod tests {
         let outdated = outdated(now, DAY);
         assert_eq!(outdated.results, UtcMillis(999 * day_ms));
         assert_eq!(outdated.conversations, UtcMillis(970 * day_ms));
+        assert_eq!(outdated.metric_minutes, UtcMillis(993 * day_ms));
+        assert_eq!(outdated.metric_hours, UtcMillis(910 * day_ms));
         assert_eq!((outdated.events, outdated.events_kept_max), (UtcMillis(993 * day_ms), 100_000));
         assert_eq!((outdated.calls, outdated.sessions), (UtcMillis(910 * day_ms), UtcMillis(910 * day_ms)));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -15,12 +16,19 @@ use crate::error::CallError;
 use crate::events;
 use crate::health::HealthBoard;
 use crate::ids::ProviderName;
-use crate::metrics::Snapshot;
+use crate::metrics::Sums;
 use crate::models::{Catalogue, Model, Thinking};
 
 pub(super) const LIST_MODELS: &str = "listmodels";
 pub(super) const STATUS: &str = "status";
 pub(super) const VERSION: &str = "version";
+
+/// Models that one `listmodels` tells of; a provider of hundreds is searched with `filter`.
+const LISTED_MAX: usize = 60;
+/// Characters of a filter.
+const FILTER_CHARS_MAX: usize = 128;
+/// How soon the database may be there again.
+pub(super) const DATABASE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What these tools tell of.
 #[derive(Debug, Clone)]
@@ -57,12 +65,16 @@ pub(super) fn definitions() -> [Definition; 3] {
         read_only: true,
         open_world: false,
     };
+    let filter = json!({ "type": "string", "description": "Part of a model's or provider's name." });
+    let filtered =
+        json!({ "type": "object", "properties": { "filter": filter }, "additionalProperties": false });
+    let list = definition(
+        LIST_MODELS,
+        "List models",
+        "List the models that can be asked: ids, aliases, context, price.",
+    );
     [
-        definition(
-            LIST_MODELS,
-            "List models",
-            "List the models that can be asked: ids, aliases, context, price.",
-        ),
+        Definition { input_schema: object(filtered), ..list },
         definition(
             STATUS,
             "Server status",
@@ -76,22 +88,47 @@ pub(super) fn parse_none(tool: &'static str, arguments: Map<String, Value>) -> R
     Arguments::new(tool, arguments).finish(&[])
 }
 
+/// What the names of the wanted models hold; empty for all of them.
+pub(super) fn parse_filter(arguments: Map<String, Value>) -> Result<String, CallError> {
+    let mut given = Arguments::new(LIST_MODELS, arguments);
+    let filter = given.text("filter", FILTER_CHARS_MAX)?.unwrap_or_default();
+    given.finish(&["filter"])?;
+    Ok(filter)
+}
+
 impl About {
-    pub(super) fn models(&self) -> ToolAnswer {
+    pub(super) fn list_models(&self, filter: &str) -> ToolAnswer {
         let mut text = String::new();
-        for model in self.catalogue.models() {
+        let found = self.found(filter);
+        for model in found.iter().take(LISTED_MAX) {
             let _ = writeln!(text, "{}", line(model));
+        }
+        if found.len() > LISTED_MAX {
+            let _ = writeln!(text, "({} more; narrow them with `filter`)", found.len() - LISTED_MAX);
         }
         for (provider, reason) in &self.left_out {
             let _ = writeln!(text, "({provider} is not in use: {reason})");
         }
         let _ = write!(text, "Default: {}", self.default_model);
-        let models: Vec<Value> = self.catalogue.models().iter().map(|model| facts(model)).collect();
-        ToolAnswer {
-            text,
-            receipt: None,
-            structured: Some(json!({ "models": models, "default": self.default_model })),
-        }
+        ToolAnswer { text, receipt: None, structured: Some(self.facts_of_models(filter, LISTED_MAX)) }
+    }
+
+    /// The models whose names hold `filter`, for programs: at most `count_max`, and how many there are beyond.
+    pub(super) fn facts_of_models(&self, filter: &str, count_max: usize) -> Value {
+        let found = self.found(filter);
+        let models: Vec<Value> = found.iter().take(count_max).map(|model| facts(model)).collect();
+        let more = found.len().saturating_sub(count_max);
+        json!({ "models": models, "more": more, "default": self.default_model })
+    }
+
+    fn found(&self, filter: &str) -> Vec<Arc<Model>> {
+        let filter = filter.trim().to_ascii_lowercase();
+        let holds = |name: &str| name.to_ascii_lowercase().contains(&filter);
+        let found = self.catalogue.models().iter().filter(|model| {
+            let full_name = format!("{}/{}", model.provider, model.id);
+            holds(&full_name) || model.aliases.iter().any(|alias| holds(alias))
+        });
+        found.cloned().collect()
     }
 
     pub(super) fn version(&self) -> ToolAnswer {
@@ -103,7 +140,7 @@ impl About {
         }
     }
 
-    pub(super) fn status(&self, load: &Load, sums: &Snapshot, standings: &Standings) -> ToolAnswer {
+    pub(super) fn status(&self, load: &Load, sums: &Sums, standings: &Standings) -> ToolAnswer {
         let components = self.board.snapshot();
         let mut text = format!("EXAI {}, up {} s", self.version, self.uptime_s());
         let _ = write!(text, "\ncalls: {} in flight, {} waiting", load.in_flight, load.waiting);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::about::{self, About};
 use super::breakers::{self, Standings};
@@ -16,8 +17,7 @@ use crate::dispatcher::{not_read, stored_answer};
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{CallId, ProviderName};
 use crate::mail::{self, MailError};
-use crate::metrics::Metrics;
-use crate::metrics::messages::GetSnapshot;
+use crate::metrics::Snapshot;
 use crate::provider_supervisor::ProviderSupervisor;
 use crate::storage::Store;
 
@@ -33,8 +33,8 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// Who has models asked.
     pub dispatcher: Addr<Dispatcher>,
-    /// Who knows the sums.
-    pub metrics: Addr<Metrics>,
+    /// The sums.
+    pub metrics: watch::Receiver<Arc<Snapshot>>,
     /// Who knows how each provider stands.
     pub supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     /// Reads of the journal.
@@ -46,7 +46,7 @@ pub struct Parts {
 /// Everything that answers tool calls; clones share it.
 #[derive(Clone)]
 pub struct Toolbox {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     definitions: Arc<[Definition]>,
 }
 
@@ -77,10 +77,10 @@ impl Toolbox {
                     mail::ask(&self.parts.dispatcher, consult, ASK_WITHIN).await.map_err(undelivered)??;
                 Ok(if attached.started { Started::Running(attached) } else { Started::Watching(attached) })
             }
-            result::NAME => self.result(&caller, result::parse(arguments)?).await,
+            result::NAME => self.result(&caller, result::parse(arguments)?.0).await,
             about::LIST_MODELS => {
-                about::parse_none(about::LIST_MODELS, arguments)?;
-                Ok(Started::Answered(Box::new(self.parts.about.models())))
+                let filter = about::parse_filter(arguments)?;
+                Ok(Started::Answered(Box::new(self.parts.about.list_models(&filter))))
             }
             about::STATUS => {
                 about::parse_none(about::STATUS, arguments)?;
@@ -142,9 +142,9 @@ impl Toolbox {
 
     async fn status(&self) -> Result<Started, CallError> {
         let load = mail::ask(&self.parts.dispatcher, GetLoad, ASK_WITHIN);
-        let sums = mail::ask(&self.parts.metrics, GetSnapshot, ASK_WITHIN);
-        let (load, sums, standings) = futures_util::join!(load, sums, self.standings());
-        let (load, sums) = (load.map_err(undelivered)?, sums.map_err(undelivered)?);
+        let (load, standings) = futures_util::join!(load, self.standings());
+        let load = load.map_err(undelivered)?;
+        let sums = self.parts.metrics.borrow().sums();
         let answer = self.parts.about.status(&load, &sums, &standings);
         Ok(Started::Answered(Box::new(answer)))
     }
@@ -160,7 +160,7 @@ async fn consult(caller: Caller, arguments: Map<String, Value>) -> Result<Consul
     tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(undelivered(MailError::Closed)))
 }
 
-fn undelivered(why: MailError) -> CallError {
+pub(super) fn undelivered(why: MailError) -> CallError {
     match why {
         MailError::Closed => CallError::new(
             ErrorKind::Internal,

@@ -16,7 +16,7 @@ use exai_actors::error::CallError;
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::{CallId, Principal, ProviderName, SessionId};
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
+use exai_actors::metrics;
 use exai_actors::models::Catalogue;
 use exai_actors::provider::dialect::Dialect;
 use exai_actors::provider::endpoint::Key;
@@ -88,7 +88,7 @@ impl Core {
         let store = Store::open(&url, 4, board.clone()).expect("opened");
         let (kimi, glm) =
             (Upstream::start(Make::Kimi).expect("kimi"), Upstream::start(Make::Glm).expect("glm"));
-        let metrics = Metrics::start(&arbiter, |_| {});
+        let metrics = metrics::start(metrics::Wiring { arbiter: &arbiter, flushing: None }, |_| {}).address;
         let mut providers = BTreeMap::new();
         for (name, dialect, upstream) in [("kimi", Dialect::Kimi, &kimi), ("glm", Dialect::Glm, &glm)] {
             let name = ProviderName::from(name);
@@ -118,7 +118,7 @@ impl Core {
             replica: "test".to_owned(),
             store: store.clone(),
             writer,
-            metrics,
+            load: watch::channel(Default::default()).0,
             providers,
         };
         change(&mut setup);

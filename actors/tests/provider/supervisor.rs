@@ -7,7 +7,7 @@ use exai_actors::clock;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
+use exai_actors::metrics;
 use exai_actors::provider::endpoint::{EndpointError, Key};
 use exai_actors::provider::messages::UpstreamFailure;
 use exai_actors::provider_supervisor::messages::{BreakerState, GetStanding, Settled, TakeTicket};
@@ -18,7 +18,11 @@ use futures_util::future::join_all;
 use crate::support::{SOON, begin, dialect, outcome, prompt};
 
 fn wiring<'a>(arbiter: &'a ArbiterHandle, board: &HealthBoard) -> Wiring<'a> {
-    Wiring { arbiter, board: board.clone(), metrics: Metrics::start(arbiter, |_| {}) }
+    Wiring {
+        arbiter,
+        board: board.clone(),
+        metrics: metrics::start(metrics::Wiring { arbiter, flushing: None }, |_| {}).address,
+    }
 }
 
 #[actix::test]

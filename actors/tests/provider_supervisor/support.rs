@@ -8,8 +8,8 @@ use exai_actors::error::CallError;
 use exai_actors::health::{ComponentHealth, HealthBoard, Status};
 use exai_actors::ids::ModelId;
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
-use exai_actors::metrics::messages::{BreakerPosition, GetSnapshot};
+use exai_actors::metrics::messages::{BreakerPosition, Flush};
+use exai_actors::metrics::{self, Handles};
 use exai_actors::provider::Timeouts;
 use exai_actors::provider::dialect::Dialect;
 use exai_actors::provider::endpoint::Key;
@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(5);
 pub(crate) struct Rig {
     supervisor: Addr<ProviderSupervisor>,
     board: HealthBoard,
-    metrics: Addr<Metrics>,
+    metrics: Handles,
 }
 
 pub(crate) fn failed(class: FailureClass) -> Settled {
@@ -38,13 +38,13 @@ impl Rig {
     pub(crate) fn start() -> Self {
         tokio::time::pause();
         let arbiter = Arbiter::current();
-        let metrics = Metrics::start(&arbiter, |_| {});
+        let metrics = metrics::start(metrics::Wiring { arbiter: &arbiter, flushing: None }, |_| {});
         let board = HealthBoard::default();
         let timeouts = Timeouts { first_byte: FIRST_BYTE, idle: FIRST_BYTE };
         let key = Key::new(KEY);
         let config = ProviderConfig::new("kimi".into(), Dialect::Kimi, "http://127.0.0.1:9/v1", key);
         let config = ProviderConfig { timeouts, ..config };
-        let wiring = Wiring { arbiter: &arbiter, board: board.clone(), metrics: metrics.clone() };
+        let wiring = Wiring { arbiter: &arbiter, board: board.clone(), metrics: metrics.address.clone() };
         let supervisor = provider_supervisor::start(&config, wiring, |_, _| {}).unwrap();
         Self { supervisor, board, metrics }
     }
@@ -93,6 +93,7 @@ impl Rig {
 
     /// How often each breaker moved where.
     pub(crate) async fn moves(&self) -> BTreeMap<String, u64> {
-        mail::ask(&self.metrics, GetSnapshot, SOON).await.unwrap().breaker_transitions
+        mail::ask(&self.metrics.address, Flush, SOON).await.unwrap();
+        self.metrics.published.borrow().sums().breaker_transitions
     }
 }

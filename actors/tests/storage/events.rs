@@ -30,6 +30,8 @@ fn outdated(events: i64, events_kept_max: u32) -> Record {
         calls: never,
         conversations: never,
         sessions: never,
+        metric_minutes: never,
+        metric_hours: never,
         events: UtcMillis(events),
         events_kept_max,
         rows_max: 100,

@@ -7,6 +7,7 @@ mod full_disk;
 mod outages;
 mod records;
 mod recovery;
+mod rollups;
 mod spool;
 mod tls;
 mod world;
@@ -14,6 +15,7 @@ mod world;
 use cases::*;
 use events::*;
 use recovery::*;
+use rollups::*;
 
 /// Runs each case on both databases.
 macro_rules! on_both {
@@ -34,6 +36,8 @@ macro_rules! on_both {
 
 on_both! {
     every_record_is_written,
+    a_batch_written_twice_stands_once,
+    the_books_are_those_of_one_life,
     a_thread_is_loaded_newest_turns_oldest_first,
     another_principals_things_look_unknown,
     a_used_key_writes_nothing,

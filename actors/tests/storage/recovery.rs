@@ -246,6 +246,8 @@ pub(crate) async fn what_is_outdated_goes_in_steps(db: Db) {
             calls: UtcMillis(calls),
             conversations: UtcMillis(conversations),
             sessions: UtcMillis(0),
+            metric_minutes: UtcMillis(0),
+            metric_hours: UtcMillis(0),
             events: UtcMillis(0),
             events_kept_max: 100_000,
             rows_max: 2,

@@ -61,6 +61,17 @@ impl Running {
         }
     }
 
+    /// Whether there is none, not even a cancelled one. Then the memory of those that there were is given back.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.sweep();
+        let is_quiet = self.by_id.is_empty();
+        if is_quiet {
+            self.by_id.shrink_to_fit();
+            self.waiting.shrink_to_fit();
+        }
+        is_quiet
+    }
+
     /// Whether a request with this id waits or was cancelled and runs on.
     pub(super) fn has(&self, id: &RequestId) -> bool {
         self.by_id.contains_key(id)

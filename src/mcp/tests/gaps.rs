@@ -107,7 +107,11 @@ async fn every_error_has_its_code_and_its_id() {
             json!(13),
         ),
         (r#"{"jsonrpc":"2.0","id":14,"method":"no/such/method"}"#, -32601, json!(14)),
-        (r#"{"jsonrpc":"2.0","id":15,"method":"prompts/list"}"#, -32601, json!(15)),
+        (
+            r#"{"jsonrpc":"2.0","id":15,"method":"resources/subscribe","params":{"uri":"exai://models"}}"#,
+            -32601,
+            json!(15),
+        ),
         (
             r#"{"jsonrpc":"2.0","id":16,"method":"resources/subscribe","params":{"uri":"exai://breakers"}}"#,
             -32601,

@@ -12,7 +12,6 @@ use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::{CallId, ConversationId, SessionId};
-use exai_actors::metrics::Metrics;
 use exai_actors::models::Catalogue;
 use exai_actors::storage::rows::{CallState, EndedCall, NewCall};
 use exai_actors::storage::{self, Durability, Store, Url};
@@ -35,7 +34,7 @@ pub(super) fn deaf() -> (Toolbox, impl Sized) {
     let url = Url::sqlite("nowhere.db");
     let store = Store::open(&url, 1, HealthBoard::default()).unwrap();
     let (to_dispatcher, deaf) = channel(1);
-    let (dispatcher, metrics) = (Addr::new(to_dispatcher), Addr::new(channel(1).0));
+    let (dispatcher, metrics) = (Addr::new(to_dispatcher), watch::channel(Arc::default()).1);
     let about = about(Arc::new(Catalogue::new(std::iter::empty()).unwrap()), HealthBoard::default());
     (Toolbox::new(Parts { dispatcher, metrics, supervisors: Default::default(), store, about }), deaf)
 }
@@ -61,7 +60,6 @@ impl Inside {
         let board_of_writer = board.clone();
         let wiring =
             Wiring { arbiter: &arbiter, url, durability, board: board_of_writer, facts, limits, spool: None };
-        let metrics = Metrics::start(&arbiter, |_| {});
         let writer = storage_writer::start(wiring, |_| {});
         let catalogue = Arc::new(Catalogue::new(std::iter::empty()).map_err(io::Error::other)?);
         let setup = Setup {
@@ -78,11 +76,12 @@ impl Inside {
             replica: "test".to_owned(),
             store: store.clone(),
             writer: writer.clone(),
-            metrics: metrics.clone(),
+            load: watch::channel(Default::default()).0,
             providers: Default::default(),
         };
         let dispatcher = Dispatcher::start(&arbiter, setup, |_| {});
         let about = about(catalogue, board);
+        let metrics = watch::channel(Arc::default()).1;
         let parts = Parts { dispatcher, metrics, supervisors: Default::default(), store, about };
         Ok(Self { toolbox: Toolbox::new(parts), writer, _folder: folder })
     }

@@ -36,7 +36,7 @@ impl ServerHandler for Planted {
             None => Started::Running(self.attached.clone()),
             Some(_) => Started::Watching(self.attached.clone()),
         };
-        Ok(self.handler.attend(&context, |_| async { Ok(started) }).await.into())
+        Ok(self.handler.attend(&context, 1, |_| async { Ok(started) }).await.into())
     }
 }
 

@@ -26,12 +26,13 @@ async fn breakers_are_listed_and_read_in_every_version() {
         assert!(capabilities["resources"].is_object() && capabilities["tools"].is_object(), "{capabilities}");
         let listed = ask(&mut ws, request(version, 1, "resources/list", json!({}))).await.unwrap();
         let resources = listed["result"]["resources"].as_array().unwrap().clone();
-        assert_eq!(resources.len(), 1, "{version}: {listed}");
+        assert_eq!(resources.len(), 2, "{version}: {listed}");
         assert_eq!(resources[0]["uri"], "exai://breakers");
         assert_eq!(resources[0]["mimeType"], "application/json");
         let templates = request(version, 2, "resources/templates/list", json!({}));
         let templates = ask(&mut ws, templates).await.unwrap();
-        assert_eq!(templates["result"]["resourceTemplates"], json!([]), "{version}: {templates}");
+        let template = &templates["result"]["resourceTemplates"][0]["uriTemplate"];
+        assert_eq!(template, "exai://conversations/{id}{?before}", "{version}: {templates}");
         let read = request(version, 3, "resources/read", json!({ "uri": "exai://breakers" }));
         let read = ask(&mut ws, read).await.unwrap();
         let contents = &read["result"]["contents"][0];

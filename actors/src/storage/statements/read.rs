@@ -5,9 +5,10 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::Conn;
+use super::{Conn, Db};
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, IdempotencyKey, ModelId, Principal, ToolName};
+use crate::storage::browse::{Asked, Place, Summary, Told, length, substr};
 use crate::storage::codes::role_from_word;
 use crate::storage::error::StorageError;
 use crate::storage::rows::{CallState, StoredCall, Thread, Turn};
@@ -55,6 +56,116 @@ pub(crate) async fn thread(
         })
         .collect::<Result<Vec<_>, StorageError>>()?;
     Ok(Some(Thread { id, turn_count, turns }))
+}
+
+/// Id, title, tool, turns, made and changed.
+type SummaryRow = (String, String, String, i32, i64, i64);
+
+fn summary(
+    (id, title, tool, turn_count, created_at, updated_at): SummaryRow,
+) -> Result<Summary, StorageError> {
+    let id = id.parse().map_err(|_| StorageError::Row { column: "conversations.id" })?;
+    let (created_at, updated_at) = (UtcMillis(created_at), UtcMillis(updated_at));
+    Ok(Summary { id, title, tool: ToolName::from(tool), turn_count, created_at, updated_at })
+}
+
+/// The conversations of this principal, newest first.
+pub(crate) async fn summaries(
+    conn: &mut Conn<'_>,
+    principal: Principal,
+    asked: Asked,
+) -> Result<Vec<Summary>, StorageError> {
+    let mut query = conversations::table
+        .filter(conversations::principal.eq(principal.as_str().to_owned()))
+        .order((conversations::updated_at.desc(), conversations::id.desc()))
+        .limit(asked.count_max)
+        .select((
+            conversations::id,
+            conversations::title,
+            conversations::tool,
+            conversations::turn_count,
+            conversations::created_at,
+            conversations::updated_at,
+        ))
+        .into_boxed::<Db>();
+    if let Some(Place { updated_at, id }) = asked.after {
+        let same_moment =
+            conversations::updated_at.eq(updated_at.0).and(conversations::id.lt(id.to_string()));
+        query = query.filter(conversations::updated_at.lt(updated_at.0).or(same_moment));
+    }
+    if let Some(beginning) = asked.id_begins {
+        query = query.filter(conversations::id.like(format!("{beginning}%")));
+    }
+    let rows = query.load::<SummaryRow>(conn).await.map_err(failed("list conversations"))?;
+    rows.into_iter().map(summary).collect()
+}
+
+/// A conversation of this principal.
+pub(crate) async fn conversation(
+    conn: &mut Conn<'_>,
+    principal: Principal,
+    id: ConversationId,
+) -> Result<Option<Summary>, StorageError> {
+    conversations::table
+        .filter(conversations::id.eq(id.to_string()))
+        .filter(conversations::principal.eq(principal.as_str()))
+        .select((
+            conversations::id,
+            conversations::title,
+            conversations::tool,
+            conversations::turn_count,
+            conversations::created_at,
+            conversations::updated_at,
+        ))
+        .first::<SummaryRow>(conn)
+        .await
+        .optional()
+        .map_err(failed("load a conversation"))?
+        .map(summary)
+        .transpose()
+}
+
+/// Number, role, model, call, beginning, length and time of a turn.
+type ToldRow = (i32, String, String, String, String, i32, i64);
+
+/// The newest turns before `before` of a conversation that is known to be the caller's, newest first; of each at most `chars_max`
+/// characters leave the database.
+pub(crate) async fn told(
+    conn: &mut Conn<'_>,
+    id: ConversationId,
+    before: i32,
+    count_max: i64,
+    chars_max: i32,
+) -> Result<Vec<Told>, StorageError> {
+    let rows = messages::table
+        .filter(messages::conversation_id.eq(id.to_string()))
+        .filter(messages::seq.lt(before))
+        .order(messages::seq.desc())
+        .limit(count_max)
+        .select((
+            messages::seq,
+            messages::role,
+            messages::model,
+            messages::call_id,
+            substr(messages::content, 1, chars_max),
+            length(messages::content),
+            messages::created_at,
+        ))
+        .load::<ToldRow>(conn)
+        .await
+        .map_err(failed("load turns"))?;
+    let told = rows.into_iter().map(|(seq, role, model, call, text, chars, created_at)| {
+        Ok(Told {
+            seq,
+            role: role_from_word(&role).ok_or(StorageError::Row { column: "messages.role" })?,
+            model: ModelId::from(model),
+            call: call.parse().map_err(|_| StorageError::Row { column: "messages.call_id" })?,
+            text,
+            chars,
+            created_at: UtcMillis(created_at),
+        })
+    });
+    told.collect()
 }
 
 #[derive(Queryable, Selectable)]

@@ -46,6 +46,12 @@ const DELETE_CONVERSATIONS: &str = "DELETE FROM conversations WHERE id IN (
     SELECT id FROM conversations WHERE updated_at < $1 LIMIT $2)";
 const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions WHERE connected_at < $1 AND (closed_at IS NULL OR closed_at < $1) LIMIT $2)";
+const DELETE_MINUTES: &str = "DELETE FROM metrics_1min WHERE (window_start, metric, labels) IN (
+    SELECT window_start, metric, labels FROM metrics_1min WHERE window_start < $1 LIMIT $2)";
+const DELETE_HOURS: &str = "DELETE FROM metrics_1hour WHERE (window_start, metric, labels) IN (
+    SELECT window_start, metric, labels FROM metrics_1hour WHERE window_start < $1 LIMIT $2)";
+const DELETE_FLUSHES: &str =
+    "DELETE FROM metrics_flush_log WHERE id IN (SELECT id FROM metrics_flush_log WHERE at < $1 LIMIT $2)";
 
 const DELETE_EVENTS: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 LIMIT $2)";
 /// SQLite numbers parameters as they appear, whatever they are called: so the bound comes first.
@@ -119,13 +125,26 @@ pub(crate) async fn recovered(
 
 /// Takes away some of what is outdated.
 pub(crate) async fn expired(conn: &mut Conn<'_>, outdated: &Outdated) -> Result<Written, Refusal> {
-    let Outdated { results, calls, conversations, sessions, events, events_kept_max, rows_max } = outdated;
+    let Outdated {
+        results,
+        calls,
+        conversations,
+        sessions,
+        metric_minutes,
+        metric_hours,
+        events,
+        events_kept_max,
+        rows_max,
+    } = outdated;
     let mut gone = 0;
     for (sql, bound) in [
         (FORGET_RESULTS, results.0),
         (DELETE_CALLS, calls.0),
         (DELETE_CONVERSATIONS, conversations.0),
         (DELETE_SESSIONS, sessions.0),
+        (DELETE_MINUTES, metric_minutes.0),
+        (DELETE_HOURS, metric_hours.0),
+        (DELETE_FLUSHES, metric_minutes.0),
         (DELETE_EVENTS, events.0),
         (DELETE_EVENTS_BEYOND, i64::from(*events_kept_max)),
     ] {

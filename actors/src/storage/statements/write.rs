@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::{Conn, events, open, sweep};
+use super::{Conn, events, open, rollup, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
 use crate::storage::job::Rules;
@@ -50,6 +50,7 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::LeasesRenewed { calls, until } => sweep::leases_renewed(conn, calls, until.0).await,
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
+        Record::MetricsFlushed(batch) => rollup::flushed(conn, batch).await,
     }
 }
 

@@ -1,0 +1,168 @@
+//! `exai connect`: puts EXAI among the servers of an MCP client, and takes it out again. Shows what it changes, and changes nothing
+//! else in the client's file.
+
+pub(super) mod clients;
+mod diff;
+pub(super) mod document;
+pub(super) mod file;
+mod json_text;
+#[cfg(test)]
+mod tests;
+mod toml_text;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::args::Connect;
+use super::{Failure, output, target};
+use crate::config::{Config, Inputs, Source};
+use crate::security::Token;
+use clients::{Client, Filling, Transport};
+use document::EditError;
+use file::ClientFile;
+
+/// What a client waits for beyond the longest call: the answer's way.
+const BEYOND_DEADLINE_S: u64 = 60;
+
+/// Why a client is not connected.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("{client} does not speak {asked}; fix: leave `--transport` out, or use one of: {known}")]
+    Transport { client: String, asked: String, known: String },
+    #[error("the folder of {0} is not known: HOME is not set; fix: set HOME, or name the file with `--file`")]
+    NoFolder(String),
+    #[error("{path} is not edited", path = .path.display())]
+    Edit { path: PathBuf, source: EditError },
+    #[error("this program's own path is not known; fix: connect with `--transport http`")]
+    NoProgram(#[source] std::io::Error),
+}
+
+/// Connects or, with `--remove`, disconnects.
+pub(super) fn run(inputs: &Inputs, connect: &Connect) -> Result<ExitCode, Failure> {
+    let config = Config::load(inputs)?;
+    // Clap takes the names of the table alone.
+    let client = clients::all().remove(&connect.client).expect("a name that clap let through");
+    let named = connect.file.clone().or_else(|| client.file(std::env::consts::OS, inputs));
+    let path = named.ok_or_else(|| Failure::of(ConnectError::NoFolder(client.name.clone())))?;
+    let file = ClientFile::read(&path).map_err(Failure::of)?;
+    if connect.remove {
+        remove(&client, &file, connect.print)
+    } else {
+        put(&config, inputs, connect, &client, &file)
+    }
+}
+
+fn put(
+    config: &Config,
+    inputs: &Inputs,
+    connect: &Connect,
+    client: &Client,
+    file: &ClientFile,
+) -> Result<ExitCode, Failure> {
+    let token = Token::of(config)?;
+    let transport = connect.transport.unwrap_or(client.transports[0]);
+    let filling = filling(config, inputs, &token, transport).map_err(Failure::of)?;
+    let Some(entry) = client.entry(transport, &filling) else {
+        let known = client.transports.iter().map(|known| format!("{known:?}").to_lowercase());
+        return Err(Failure::of(ConnectError::Transport {
+            client: client.name.clone(),
+            asked: format!("{transport:?}").to_lowercase(),
+            known: known.collect::<Vec<_>>().join(", "),
+        }));
+    };
+    let edit = |source| Failure::of(ConnectError::Edit { path: file.path.clone(), source });
+    let before = file.text.as_deref().unwrap_or_default();
+    let there = client.syntax.get(before, &client.section).map_err(edit)?.is_some();
+    let after = client.syntax.put(before, &client.section, &entry).map_err(edit)?;
+    if after == before {
+        output::say(format!("{} is connected already, by {}", client.name, file.path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if connect.print {
+        output::say(format!("{} would be:", file.path.display()))?;
+        output::say(after.trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // What stood there before the first time is what `--remove` brings back.
+    if !(there && file.backup().map_err(Failure::of)?.is_some()) {
+        file.forget().map_err(Failure::of)?;
+        file.keep().map_err(Failure::of)?;
+    }
+    file.replace(&after).map_err(Failure::of)?;
+    show(before, &after, token.reveal())?;
+    output::say(format!("{} is connected, by {}; start it anew", client.name, file.path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(client: &Client, file: &ClientFile, print: bool) -> Result<ExitCode, Failure> {
+    let edit = |source| Failure::of(ConnectError::Edit { path: file.path.clone(), source });
+    let before = file.text.as_deref().unwrap_or_default();
+    let Some(entry) = client.syntax.get(before, &client.section).map_err(edit)? else {
+        output::say(format!("{} is not connected: {} has no `exai`", client.name, file.path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let kept = file.backup().map_err(Failure::of)?;
+    // A file that holds what we would make of none is ours.
+    let made = client.syntax.put("", &client.section, &entry).map_err(edit)?;
+    if kept.is_none() && made == before {
+        if !print {
+            file.remove().map_err(Failure::of)?;
+        }
+        output::say(format!("{}: removed, as EXAI had made it", file.path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let after = client.syntax.take(before, &client.section, kept.as_deref()).map_err(edit)?;
+    if !print {
+        file.replace(&after).map_err(Failure::of)?;
+        file.forget().map_err(Failure::of)?;
+    }
+    show(before, &after, "")?;
+    output::say(format!("{} is disconnected, by {}", client.name, file.path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(before: &str, after: &str, token: &str) -> Result<(), Failure> {
+    for line in diff::lines(before, after, token) {
+        output::say(output::harmless(&line))?;
+    }
+    Ok(())
+}
+
+/// What an entry says of this daemon.
+fn filling(
+    config: &Config,
+    inputs: &Inputs,
+    token: &Token,
+    transport: Transport,
+) -> Result<Filling, ConnectError> {
+    let address = target::reach(config.listen.mcp);
+    let mut environment = BTreeMap::new();
+    let mut arguments = Vec::new();
+    let mut command = String::new();
+    if transport == Transport::Stdio {
+        let program = std::env::current_exe().map_err(ConnectError::NoProgram)?;
+        command = program.display().to_string();
+        if let Some(named) = &inputs.file {
+            let named = std::path::absolute(named).unwrap_or_else(|_| named.clone());
+            arguments.extend(["--config".to_owned(), named.display().to_string()]);
+        }
+        arguments.push("stdio".to_owned());
+        // A client starts the bridge without this environment.
+        if config.token.is_some() {
+            environment.insert("EXAI_TOKEN".to_owned(), token.reveal().to_owned());
+        }
+        if let Source::Variable(name) = config.sources().of("listen.mcp") {
+            environment.insert(name, config.listen.mcp.to_string());
+        }
+    }
+    Ok(Filling {
+        ws: format!("ws://{address}/mcp"),
+        http: format!("http://{address}/mcp"),
+        bearer: format!("Bearer {}", token.reveal()),
+        command,
+        arguments,
+        environment,
+        seconds: config.limits.deadline.as_secs() + BEYOND_DEADLINE_S,
+    })
+}

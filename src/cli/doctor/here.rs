@@ -1,0 +1,156 @@
+//! What the doctor finds on this machine: the settings, the token, the database, the disk and the files of MCP clients.
+
+use std::error::Error;
+use std::path::Path;
+
+use exai_actors::storage::{self, Url};
+
+use super::finding::Finding;
+use crate::cli::connect::clients;
+use crate::cli::connect::file::ClientFile;
+use crate::cli::target;
+use crate::config::{Config, Inputs, Source};
+use crate::security::{Token, TokenError};
+use crate::unix;
+
+/// Free space that the database and its journal need beside the spool, in bytes.
+const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// Where every value that somebody set came from; and whether a file with secrets in it is anybody's to read.
+pub(super) fn settings(config: &Config, inputs: &Inputs) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let set = config.sources().iter().map(|(key, source)| format!("{key} ({source})")).collect::<Vec<_>>();
+    let set = if set.is_empty() { "every value has its default".to_owned() } else { set.join(", ") };
+    findings.push(Finding::well("config", set));
+    let secret = |key: &str| key.ends_with(".api_key") || key == "storage.url";
+    let exposed =
+        config.sources().iter().filter(|(key, _)| secret(key)).find_map(|(_, source)| match source {
+            Source::File { path, .. } => {
+                let private = std::fs::metadata(path).is_ok_and(|file| unix::is_private(&file));
+                (!private).then(|| path.display().to_string())
+            }
+            Source::Variable(_) | Source::Default => None,
+        });
+    if let Some(path) = exposed {
+        let detail = format!("{path} holds a secret and other users can read it");
+        findings.push(Finding::ill("config file", detail, format!("chmod 600 {path}")));
+    }
+    if inputs.config_folder().is_none() {
+        findings.push(Finding::ill("home", "there is no folder for settings", "set HOME"));
+    }
+    findings
+}
+
+/// Whether there is a token, and only this user knows it.
+pub(super) fn token(token: &Result<Option<Token>, TokenError>) -> Finding {
+    match token {
+        Ok(Some(token)) if token.is_weak() => {
+            let fix = "unset EXAI_TOKEN to have one generated, or set a longer one";
+            Finding::ill("token", "it is short enough to be guessed", fix)
+        }
+        Ok(Some(_)) => Finding::well("token", "there is one"),
+        Ok(None) => {
+            Finding::ill("token", "there is none yet", "run `exai token`, or start the daemon, to make it")
+        }
+        Err(error) => Finding::told("token", error.to_string()),
+    }
+}
+
+/// Whether the database answers and has a schema that this release knows.
+pub(super) fn database(config: &Config) -> Finding {
+    let url = &config.storage.url;
+    if let Url::Sqlite(path) = url
+        && !path.exists()
+    {
+        return Finding::well("database", format!("{url} will be made at the start"));
+    }
+    match storage::inspect(url) {
+        Ok(lacking) if lacking.is_empty() => {
+            Finding::well("database", format!("{url} answers, schema up to date"))
+        }
+        Ok(lacking) => {
+            Finding::well("database", format!("{url} answers; the start applies {}", lacking.join(", ")))
+        }
+        Err(error) => {
+            let mut detail = format!("{url}: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                detail.push_str(&format!(": {inner}"));
+                cause = inner.source();
+            }
+            let fix = if detail.contains("locked") {
+                "end the program that holds the database's lock (a backup, a database browser), or wait for it"
+            } else if detail.contains("newer release") {
+                "run the newer release, or restore the backup from before the upgrade"
+            } else {
+                "start the database server, or correct storage.url (EXAI_STORAGE__URL, DATABASE_URL)"
+            };
+            Finding::ill("database", detail, fix)
+        }
+    }
+}
+
+/// Whether the disk of the database and the spool has room.
+pub(super) fn disk(config: &Config) -> Finding {
+    let Some(folder) = config.storage.state_folder.as_deref() else {
+        return Finding::ill("disk", "there is no folder for the spool", "set HOME");
+    };
+    let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    match rustix::fs::statvfs(there) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let detail = format!("{} MiB free at {}", free / 1024 / 1024, there.display());
+            if free >= FREE_BYTES_MIN + config.storage.spool_mib * 1024 * 1024 {
+                return Finding::well("disk", detail);
+            }
+            Finding::ill(
+                "disk",
+                detail,
+                "free some space there, or set storage.url to a file on another disk",
+            )
+        }
+        Err(error) => Finding::ill("disk", format!("{}: {error}", there.display()), "mend the disk"),
+    }
+}
+
+/// The MCP clients on this machine that know EXAI: whether they know where it is, and its token.
+pub(super) fn clients(config: &Config, inputs: &Inputs, token: Option<&Token>) -> Vec<Finding> {
+    let address = target::reach(config.listen.mcp).to_string();
+    let mut findings = Vec::new();
+    for (id, client) in clients::all() {
+        let Some(path) = client.file(std::env::consts::OS, inputs) else { continue };
+        let name = format!("client {}", client.name);
+        let read = ClientFile::read(&path).map_err(|error| error.to_string());
+        let entry = read.and_then(|file| {
+            let text = file.text.as_deref().unwrap_or_default();
+            client.syntax.get(text, &client.section).map_err(|error| format!("{}: {error}", path.display()))
+        });
+        let said = match entry {
+            Ok(None) => continue,
+            Ok(Some(entry)) => entry.to_string(),
+            Err(error) => {
+                findings.push(Finding::told(name, error));
+                continue;
+            }
+        };
+        let again = format!("run `exai connect {id}`");
+        let by_address = said.contains("\"stdio\"") || said.contains(&format!("//{address}/"));
+        let by_token = !said.contains("Bearer ") || token.is_some_and(|token| said.contains(token.reveal()));
+        let private = std::fs::metadata(&path).is_ok_and(|file| unix::is_private(&file));
+        let shown = path.display();
+        findings.push(if !by_token {
+            Finding::ill(name, format!("{shown} has another token than EXAI's"), again)
+        } else if !by_address {
+            Finding::ill(name, format!("{shown} does not lead to {address}"), again)
+        } else if said.contains("Bearer ") && !private {
+            Finding::ill(
+                name,
+                format!("{shown} holds the token and other users can read it"),
+                format!("chmod 600 {shown}"),
+            )
+        } else {
+            Finding::well(name, format!("{shown} leads here"))
+        });
+    }
+    findings
+}

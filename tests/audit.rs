@@ -1,0 +1,123 @@
+//! Counters are exact: after calls that end in every way, a counter's death, a database that was away and clients that went, what
+//! `/metrics` says, the journal, the rollups and the upstream's own journal agree to the last call.
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/database.rs"]
+mod database;
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/world.rs"]
+mod world;
+#[path = "support/ws.rs"]
+mod ws;
+
+use std::time::Duration;
+
+use database::Database;
+use exai_actors::clock;
+use exai_upstream::Script;
+use serde_json::json;
+use server::SOON;
+use world::World;
+
+/// The sum of all samples of a metric whose line holds all of these words.
+async fn counted(world: &World, metric: &str, words: &[&str]) -> f64 {
+    let (status, text) = world.server.get("/metrics").await;
+    assert_eq!(status, 200, "{text}");
+    let samples = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{metric}{{")) || line.starts_with(&format!("{metric} ")));
+    let wanted = samples.filter(|line| words.iter().all(|word| line.contains(word)));
+    wanted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+async fn until_counted(world: &World, metric: &str, words: &[&str], wanted: f64) {
+    let by = clock::now() + SOON;
+    loop {
+        let found = counted(world, metric, words).await;
+        if found == wanted {
+            return;
+        }
+        assert!(
+            clock::now() < by,
+            "{metric} {words:?}: {found}, not {wanted}\n{}",
+            world.server.get("/metrics").await.1
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn world() -> World {
+    World::with(Database::sqlite(), |with| {
+        with.set("EXAI_METRICS__FLUSH_S", "1").set("EXAI_LIMITS__REQUESTS_PER_SECOND", "1000");
+        with.set("EXAI_LIMITS__BURST", "1000");
+    })
+    .await
+}
+
+/// Completed, failed after retries, cancelled, refused.
+async fn calls_of_every_kind(world: &World) {
+    let mut client = world.client().await;
+    for n in 0..20 {
+        assert!(!client.chat(&format!("question {n}")).await.is_error());
+    }
+    world.next("refuse=503");
+    assert!(!client.chat("asked twice").await.is_error());
+    world.next("refuse=400");
+    assert!(client.chat("refused upstream").await.is_error());
+    world.next("delay=5000");
+    let asked = world.kimi.journal().len();
+    let slow = client.begin_call("chat", json!({ "prompt": "cancelled" })).await;
+    world.until_asked(asked + 1).await;
+    client.cancel(slow).await;
+    assert!(client.call("chat", json!({ "prompt": "to nobody", "model": "no-such-model" })).await.is_error());
+    world.until_closed().await;
+}
+
+#[tokio::test]
+async fn counters_journals_and_rollups_agree_to_the_last_call() {
+    let world = world().await;
+    calls_of_every_kind(&world).await;
+    // The client has gone.
+    until_counted(&world, "exai_sessions_active", &["websocket"], 0.0).await;
+    until_counted(&world, "exai_calls_total", &["chat", "completed"], 21.0).await;
+    until_counted(&world, "exai_calls_total", &["outcome=\"cancelled\""], 1.0).await;
+    until_counted(&world, "exai_calls_total", &["outcome=\"refused_unknown_model\""], 1.0).await;
+    until_counted(&world, "exai_retries_total", &["kimi"], 1.0).await;
+    assert_eq!(counted(&world, "exai_call_seconds_count", &[]).await, 24.0);
+    let upstream = counted(&world, "exai_upstream_requests_total", &[]).await;
+    assert_eq!(upstream as usize, world.kimi.journal().len());
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!((code, said.contains("agree")), (Some(0), true), "{said}");
+    let flushes = world.db.number("SELECT count(*) AS n FROM metrics_flush_log WHERE status = 'ok'").await;
+    assert!(flushes > 0);
+    // A row that nobody counted is found.
+    world.db.number("UPDATE calls SET state = 'failed' WHERE state = 'cancelled' RETURNING 1 AS n").await;
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!(
+        (code, said.contains("chat cancelled: 1 counted, 0 in the journal")),
+        (Some(1), true),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+#[cfg_attr(not(feature = "faults"), ignore = "needs --features faults: tests/run gives it")]
+async fn sums_outlive_the_actor_that_keeps_them() {
+    let world = world().await;
+    world.kimi.set_default(Script::of("tokens=3"));
+    let mut client = world.client().await;
+    for n in 0..5 {
+        assert!(!client.chat(&format!("before {n}")).await.is_error());
+    }
+    until_counted(&world, "exai_calls_total", &["completed"], 5.0).await;
+    assert_eq!(world.server.post("/faults/metrics").await, 204);
+    for n in 0..5 {
+        assert!(!client.chat(&format!("after {n}")).await.is_error());
+    }
+    until_counted(&world, "exai_actor_restarts_total", &["metrics"], 1.0).await;
+    until_counted(&world, "exai_calls_total", &["completed"], 10.0).await;
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!(code, Some(0), "{said}");
+}

@@ -1,0 +1,160 @@
+//! What the container promises, where no engine is at hand: its settings, and the same start (a user that is not root, a root that
+//! is read-only, no capabilities) of the real binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/exai.rs"]
+mod exai;
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use exai::{Home, Ran};
+use exai_upstream::{Make, Upstream};
+
+/// What must appear in no output.
+const KEY: &str = "sk-canary-of-the-container";
+const TOKEN: &str = "token-canary-of-the-container";
+const PROMPT: &str = "prompt-canary-of-the-container";
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docker").join(name)).unwrap()
+}
+
+/// The names and values of `.env.example`.
+fn example() -> BTreeMap<String, String> {
+    let text = read(".env.example");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let mut home = Home::new();
+    for (name, value) in example() {
+        home.set(&name, &value);
+    }
+    home.set("MOONSHOT_API_KEY", KEY);
+    // An unknown key or a bad value would be refused.
+    assert_eq!(home.run(&["token"]).code, Some(0), "{:?}", home.run(&["token"]));
+    home.set("EXAI_LIMITS__NO_SUCH_KEY", "1");
+    assert_eq!(home.run(&["token"]).code, Some(2));
+}
+
+#[test]
+fn compose_asks_for_no_variable_that_the_example_leaves_out() {
+    let (compose, example) = (read("compose.yml"), example());
+    let asked = compose.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
+    for name in asked.filter(|name| *name != "EXAI_IMAGE") {
+        assert!(example.contains_key(name), "{name}");
+    }
+    for promise in [
+        "read_only: true",
+        "cap_drop: [ALL]",
+        "unless-stopped",
+        "/exai\", \"health\"",
+        "profiles: [postgres]",
+    ] {
+        assert!(compose.contains(promise), "{promise}");
+    }
+}
+
+#[test]
+fn the_image_is_built_in_stages_and_runs_as_nobody_who_matters() {
+    let file = read("Dockerfile");
+    let lines = file.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+    let last = lines.iter().rposition(|line| line.starts_with("FROM ")).unwrap();
+    let stage = &lines[last..];
+    assert!(lines[..last].iter().any(|line| line.starts_with("FROM ") && line.ends_with(" AS build")));
+    for promise in [
+        "FROM scratch",
+        "USER 10001:10001",
+        "STOPSIGNAL SIGTERM",
+        "ENTRYPOINT [\"/exai\"]",
+        "CMD [\"serve\"]",
+    ] {
+        assert!(stage.contains(&promise), "{promise}");
+    }
+    assert!(
+        stage
+            .iter()
+            .any(|line| line.starts_with("HEALTHCHECK ") && line.ends_with("CMD [\"/exai\", \"health\"]"))
+    );
+}
+
+#[test]
+#[ignore = "needs root: unshare and setpriv make the container's start"]
+fn the_containers_start_serves_and_drains() {
+    let kimi = Upstream::start(Make::Kimi).unwrap();
+    let mut home = Home::new();
+    fs::set_permissions(home.folder(), Permissions::from_mode(0o755)).unwrap();
+    let program = home.folder().join("exai");
+    fs::copy(env!("CARGO_BIN_EXE_exai"), &program).unwrap();
+    fs::create_dir(home.folder().join("data")).unwrap();
+    let data = home.folder().join("data").display().to_string();
+    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (name, value) in [
+        ("EXAI_TOKEN", TOKEN),
+        ("MOONSHOT_API_KEY", KEY),
+        ("RUST_LOG", "debug"),
+        ("EXAI_STORAGE__SPOOL_MIB", "1"),
+    ] {
+        home.set(name, value);
+    }
+    home.set("EXAI_PROVIDERS__KIMI__BASE_URL", &kimi.base_url());
+    home.set("EXAI_LISTEN__MCP", &port());
+    home.set("EXAI_LISTEN__DASHBOARD", &port());
+    let variables =
+        ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"].map(|name| format!("{name}={data}")).join(" ");
+    let script = format!(
+        "set -e; mount --make-rprivate /; mount -t tmpfs -o size=64m,mode=700,uid=10001,gid=10001 none {data}; \
+         mount -o remount,ro,bind /; if touch {program}.x 2>/dev/null; then exit 9; fi; cd /; \
+         exec env {variables} setpriv --reuid 10001 --regid 10001 --clear-groups --inh-caps=-all --bounding-set=-all \
+         --no-new-privs {program} serve",
+        program = program.display()
+    );
+    let mut start = Command::new("unshare");
+    start
+        .args(["--mount", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    start.envs(home.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = start.spawn().unwrap();
+    let mut said = child.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        said.read_to_string(&mut text).unwrap();
+        text
+    });
+    let ready = exai::within(Duration::from_secs(30), || home.run(&["health"]).code == Some(0));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let asked = home.run(&["ask", PROMPT]);
+    let mut stop = Command::new("kill");
+    stop.args(["-TERM", &child.id().to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ran::of(stop);
+    let ended = exai::within(Duration::from_secs(35), || child.try_wait().unwrap().is_some());
+    if !ended {
+        child.kill().unwrap();
+    }
+    let code = child.wait().unwrap().code();
+    let log = reader.join().unwrap();
+    assert!(ready, "it never got ready: {log}");
+    for line in
+        ["Uid:\t10001\t10001", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"]
+    {
+        assert!(status.contains(line), "{line} in {status}");
+    }
+    assert_eq!((asked.code, ended, code), (Some(0), true, Some(0)), "{asked:?} {log}");
+    for canary in [KEY, TOKEN, PROMPT, asked.stdout.trim()] {
+        assert!(!canary.is_empty() && !log.contains(canary), "{canary} in {log}");
+    }
+}
