@@ -4,6 +4,7 @@
 mod check;
 mod document;
 mod error;
+mod in_force;
 mod inputs;
 mod presets;
 mod providers;
@@ -18,7 +19,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Clients, Limits, Listen, Log, LogFormat, Metrics, Models};
+pub(crate) use sections::{Clients, Dashboard, Limits, Listen, Log, LogFormat, Metrics, Models};
 pub(crate) use sources::{Source, Sources};
 pub(crate) use storage::Storage;
 
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) models: Models,
     /// How long MCP clients wait.
     pub(crate) clients: Clients,
+    /// What people get to see.
+    pub(crate) dashboard: Dashboard,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// What goes to standard error.
@@ -65,7 +68,8 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, clients, metrics, log } = document;
+        let Document { listen, storage, limits, providers, models, clients, dashboard, metrics, log } =
+            document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
@@ -79,6 +83,7 @@ impl Config {
             left_out,
             models,
             clients,
+            dashboard,
             metrics,
             log,
             token,

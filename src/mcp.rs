@@ -23,6 +23,7 @@ mod prompts;
 pub(crate) mod rate;
 mod refusals;
 mod resources;
+pub(crate) mod sessions;
 pub(crate) mod socket;
 mod terms;
 #[cfg(test)]

@@ -1,64 +1,51 @@
 //! The dashboard's door: what people and probes may ask over HTTP. Every answer of a probe is a snapshot that is there already and
 //! waits for no actor.
 
+mod answer;
+mod assets;
 mod breakers;
+mod calls;
+mod door;
 mod events;
 mod exposition;
+mod feed;
 mod health;
+mod history;
+mod login;
 mod metrics;
 mod monitor;
+mod panel;
 mod process;
 mod reload;
+mod sessions;
 
-pub(crate) use exposition::Scrape;
-pub(crate) use process::Usage;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use actix::Addr;
 use actix_web::http::header;
-use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, guard};
-use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
-use exai_actors::health::HealthBoard;
-use exai_actors::ids::ProviderName;
-use exai_actors::models::Catalogue;
-use exai_actors::provider_supervisor::ProviderSupervisor;
 
-use crate::security::{Gate, doorkeeper};
-use crate::wiring::Reloader;
+use crate::security::doorkeeper;
+
+pub(crate) use assets::Folder;
+pub(crate) use door::Door;
+pub(crate) use exposition::Scrape;
+pub(crate) use panel::Panel;
+pub(crate) use process::{Usage, resident_bytes};
 
 /// The largest body that a request here may have, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
-/// What the handlers know.
-#[derive(Clone)]
-pub(crate) struct Door {
-    /// Who may come in.
-    pub(crate) gate: Gate,
-    /// Reads the settings again.
-    pub(crate) reloader: Option<Reloader>,
-    /// How every part is.
-    pub(crate) health: HealthBoard,
-    /// When EXAI started.
-    pub(crate) started: Instant,
-    /// Who decides whether calls may go to each provider.
-    pub(crate) supervisors: Arc<BTreeMap<ProviderName, Addr<ProviderSupervisor>>>,
-    /// What `/metrics` tells.
-    pub(crate) scrape: Scrape,
-    /// Which models there are.
-    pub(crate) catalogue: Arc<Catalogue>,
-}
-
 /// The routes of the dashboard's port, for `App::configure`.
-pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
+pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
         let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
+        if let Some(panel) = panel {
+            app.app_data(web::Data::new(panel));
+        }
         let scope = web::scope("")
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .wrap(from_fn(doorkeeper))
             .wrap(security_headers())
             .wrap(from_fn(monitor::tell))
@@ -67,11 +54,23 @@ pub(crate) fn dashboard(door: Door) -> impl FnOnce(&mut ServiceConfig) {
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
+            .service(resource("/").wrap(Compress::default()).route(get().to(assets::index)))
+            .service(resource("/static/{name}").wrap(Compress::default()).route(get().to(assets::file)))
+            .service(resource("/feed").route(web::get().to(feed::open)))
+            .service(resource("/api/login").route(web::post().to(login::enter)))
+            .service(resource("/api/logout").route(web::post().to(login::leave)))
+            .service(resource("/api/calls/{id}").route(get().to(calls::story)))
+            .service(resource("/api/calls/{id}/cancel").route(web::post().to(calls::cancel)))
+            .service(resource("/api/conversations").route(get().to(history::conversations)))
+            .service(resource("/api/conversations/{id}/read").route(web::post().to(calls::content)))
+            .service(resource("/api/sessions/{id}/disconnect").route(web::post().to(sessions::disconnect)))
+            .service(resource("/api/observations").route(get().to(history::observations)))
+            .service(resource("/api/history").route(get().to(history::metrics)))
+            .service(resource("/api/config").route(get().to(history::config)))
             .service(resource("/metrics").route(get().to(metrics::scrape)))
             .service(resource("/api/events").route(get().to(events::list)))
             .service(
-                web::resource("/api/breakers")
-                    .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                resource("/api/breakers")
                     .route(get().to(breakers::list))
                     .route(web::post().to(breakers::operate)),
             )
@@ -105,7 +104,7 @@ pub(crate) async fn nothing_but_mcp() -> HttpResponse {
 }
 
 async fn wrong_method() -> HttpResponse {
-    let error = CallError::new(ErrorKind::InvalidArguments, "This path takes GET alone.");
+    let error = CallError::new(ErrorKind::InvalidArguments, "This path does not take that method.");
     HttpResponse::MethodNotAllowed()
         .insert_header((header::ALLOW, "GET, HEAD"))
         .json(serde_json::json!({ "error": error }))
@@ -113,16 +112,19 @@ async fn wrong_method() -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use actix_web::App;
     use actix_web::http::StatusCode;
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use exai_actors::clock::{self, UtcMillis};
-    use exai_actors::health::Status;
+    use exai_actors::health::{HealthBoard, Status};
+    use exai_actors::models::Catalogue;
     use serde_json::Value;
 
     use super::*;
     use crate::config::{Listen, Secret};
-    use crate::security::Token;
+    use crate::security::{Browsers, Gate, Token};
 
     const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -136,8 +138,10 @@ mod tests {
             supervisors: Arc::default(),
             scrape: Scrape::nothing(),
             catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+            browsers: Browsers::default(),
+            folder: Folder::default(),
         };
-        let app = init_service(App::new().configure(dashboard(door))).await;
+        let app = init_service(App::new().configure(dashboard(door, None))).await;
         let response = call_service(&app, request.to_request()).await;
         assert_eq!(
             response.headers().get("x-content-type-options").map(|value| value.as_bytes()),

@@ -1,6 +1,7 @@
 //! Who may come in: the Host and Origin of a request, then its token, before anything else is looked at. Refuses what it does not
 //! know, compares in constant time, and never takes a token from a query.
 
+mod browsers;
 pub(crate) mod keyring;
 mod names;
 mod refusal;
@@ -29,6 +30,7 @@ use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use crate::config::Listen;
+pub(crate) use browsers::{Browsers, COOKIE};
 use keyring::Keyring;
 pub(crate) use names::{HostName, WebOrigin, host_pattern, origin_pattern};
 pub(crate) use refusal::Refusal;
@@ -144,13 +146,23 @@ impl Gate {
         if parameters.any(|(name, _)| is_token(&name)) { Err(Refusal::Query) } else { Ok(()) }
     }
 
+    /// Whether the request says from which page it comes; only after [`Gate::outside`] is that one of ours.
+    pub(crate) fn names_its_page(request: &HttpRequest) -> bool {
+        request.headers().contains_key(ORIGIN)
+    }
+
+    /// Whether it presents anything as a token.
+    pub(crate) fn presents(request: &HttpRequest) -> bool {
+        request.headers().contains_key(AUTHORIZATION)
+    }
+
     /// Whether any named token is there, which somebody made on purpose.
     pub(crate) fn has_named_tokens(&self) -> bool {
         !self.rules.keyring.entries().is_empty()
     }
 
-    /// Looks at every token, whichever is the right one, so that the time tells nothing.
-    fn by_digest(&self, digest: &[u8; 32]) -> Option<Caller> {
+    /// Whose token has this digest. Looks at every token, whichever is the right one, so that the time tells nothing.
+    pub(crate) fn by_digest(&self, digest: &[u8; 32]) -> Option<Caller> {
         let entries = self.rules.keyring.entries();
         let mut found = None;
         for (name, entry) in entries.iter() {

@@ -1,6 +1,7 @@
 //! The wiring: every actor and both servers, bottom up; stopping is the same list, top down. Nothing else in `src/` starts an actor.
 
 mod counted;
+mod dashboard;
 mod deaths;
 mod error;
 mod exposed;
@@ -28,8 +29,7 @@ use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
-use exai_actors::metrics::Metrics;
-use exai_actors::metrics::messages::Flush;
+use exai_actors::metrics::{Metrics, messages::Flush};
 use exai_actors::models::Catalogue;
 use exai_actors::storage::migrate;
 use exai_actors::storage_writer::{self, StorageWriter};
@@ -185,19 +185,20 @@ impl Inside {
         let about = about(&config, Arc::clone(&catalogue), default_model, &board);
         let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
         actix_rt::spawn(reload::on_hangup(reloader.clone()));
+        let (seen, named) = (metrics.published.clone(), supervisors.clone());
+        let parts = Parts { dispatcher: dispatcher.clone(), metrics: seen, supervisors: named, store, about };
         let inner = outside::Inner {
             gate,
             reloader,
             board: board.clone(),
-            started: about.started,
+            started: parts.about.started,
             deltas: metrics.deltas.clone(),
-            scrape,
             writer: writer.clone(),
-            supervisors: supervisors.clone(),
+            panel: dashboard::start(&config, &parts, scrape.load.clone()),
+            scrape,
+            supervisors,
             catalogue,
         };
-        let (dispatcher_of_tools, published) = (dispatcher.clone(), metrics.published.clone());
-        let parts = Parts { dispatcher: dispatcher_of_tools, metrics: published, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
             drain_within: config.limits.drain,

@@ -13,6 +13,7 @@ mod desk;
 mod ending;
 mod entries;
 mod journal;
+mod lately;
 pub mod messages;
 pub mod permits;
 mod plan;
@@ -26,5 +27,6 @@ mod stop;
 
 pub use actor::Dispatcher;
 pub use desk::{ProviderLink, Setup};
+pub use lately::{CallSeen, Calls, EndCall, GetCalls};
 pub(crate) use plan::not_read;
 pub(crate) use replay::stored_answer;

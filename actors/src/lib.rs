@@ -8,6 +8,7 @@
 //! `tests/tidy.rs` reads the list and holds the code to it.
 //!
 //! ```text
+//! 0  feed                  one browser's live picture, and who looks on behalf of all browsers
 //! 0  session               one WebSocket: frames between the socket and two bounded channels
 //! 1  dispatcher            admission, and the tasks of the running consultations
 //! 2  provider_supervisor   starts and restarts its provider; decides whether calls may go there
@@ -33,6 +34,7 @@ pub mod dispatcher;
 pub mod error;
 pub mod events;
 pub mod faults;
+pub mod feed;
 pub mod health;
 pub mod ids;
 pub mod mail;

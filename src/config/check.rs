@@ -13,7 +13,8 @@ const WAIT_S_MAX: u64 = 3600;
 
 /// Refuses what no installation can mean.
 pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), ConfigError> {
-    let Document { listen, storage, limits, providers, models, clients, metrics, log: _ } = document;
+    let Document { listen, storage, limits, providers, models, clients, dashboard: _, metrics, log: _ } =
+        document;
     let range = Range { sources };
     range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
     range.holds("storage.spool_mib", storage.spool_mib, 1, 1024)?;

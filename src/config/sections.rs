@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -107,6 +108,14 @@ pub(crate) struct Clients {
     /// that waits for ever. Default: what is known of the usual clients.
     #[serde(deserialize_with = "seconds_by_name")]
     pub(crate) limits: BTreeMap<String, Duration>,
+}
+
+/// `[dashboard]`: what people get to see.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dashboard {
+    /// `dashboard.folder`: a folder whose files are served instead of the built-in pages, for whoever works on them. Default none.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// `[metrics]`: what is counted.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, dev, guard, web};
-use exai_actors::clock::{self, UtcMillis};
+use exai_actors::clock;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
 use exai_actors::session;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::Connections;
-use super::edge::{self, Limits};
+use super::edge::Limits;
 use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
@@ -31,6 +31,7 @@ use super::line::{Line, Pending, Tells};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
 use super::refusals::{refusal, refused_for_place, refused_upgrade};
+use super::sessions::{Card, OpenSessions, new_session};
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -60,6 +61,8 @@ pub(crate) struct Door {
     pub limits: Limits,
     /// How long clients wait for their answers.
     pub patience: Patience,
+    /// Who is connected.
+    pub open: OpenSessions,
     /// Told of sessions.
     pub hooks: Hooks,
     /// The sessions of clients that come over HTTP.
@@ -167,7 +170,9 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
     let gone = CancellationToken::new();
     let introduced = Arc::new(AtomicBool::new(false));
     let connected = clock::now();
-    let tells = tells(&door, id, principal.clone(), monitor.clone(), Arc::clone(&introduced));
+    let told_to_go = CancellationToken::new();
+    let card = (monitor.clone(), told_to_go.clone());
+    let tells = tells(&door, id, principal.clone(), card, Arc::clone(&introduced));
     let line = Line::new((inbound, outbox.clone()), door.limits, pending, tells, monitor.clone());
     let handler = || Handler {
         toolbox: door.toolbox.clone(),
@@ -185,8 +190,9 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
             // Nobody reads any more; what was written last is written, and then the socket goes too.
             outbox.close(CloseCode::Normal).await;
         },
-        say_goodbye(&door.leaving, still_pending, &outbox),
+        say_goodbye(&door.leaving, &told_to_go, still_pending, &outbox),
     );
+    door.open.leave(id);
     // An end without a word is 1006 (RFC 6455 7.1.5).
     let end = ended.await.unwrap_or(ABNORMAL_END);
     log_end(id, end, outbox.messages_taken());
@@ -207,16 +213,18 @@ fn tells(
     door: &Door,
     id: SessionId,
     principal: Principal,
-    monitor: Monitor,
+    (monitor, leaves): (Monitor, CancellationToken),
     introduced: Arc<AtomicBool>,
 ) -> Tells {
     let connected_at = clock::utc_now();
-    let on_open = Arc::clone(&door.hooks.on_open);
+    let (on_open, open) = (Arc::clone(&door.hooks.on_open), door.open.clone());
     Tells {
         on_open: Box::new(move |facts| {
             introduced.store(true, Ordering::Relaxed);
             monitor.introduced(&facts.name, &principal, connected_at);
-            on_open(new_session(id, principal.clone(), facts, connected_at));
+            let session = new_session(id, principal.clone(), facts, (TRANSPORT, connected_at));
+            open.enter(Card { session: session.clone(), monitor: monitor.clone(), leaves: leaves.clone() });
+            on_open(session);
         }),
         on_delivered: Arc::clone(&door.hooks.on_delivered),
     }
@@ -242,9 +250,15 @@ fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
 }
 
 /// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended.
-async fn say_goodbye(leaving: &CancellationToken, mut pending: watch::Receiver<Pending>, outbox: &Outbox) {
+async fn say_goodbye(
+    leaving: &CancellationToken,
+    told_to_go: &CancellationToken,
+    mut pending: watch::Receiver<Pending>,
+    outbox: &Outbox,
+) {
     tokio::select! {
         () = leaving.cancelled() => {}
+        () = told_to_go.cancelled() => return outbox.close(CloseCode::Policy).await,
         () = outbox.gone() => return,
     }
     // Boxed: it is waited for once, at the end.
@@ -252,14 +266,4 @@ async fn say_goodbye(leaving: &CancellationToken, mut pending: watch::Receiver<P
         .await
         .ok();
     outbox.close(CloseCode::Away).await;
-}
-
-fn new_session(
-    id: SessionId,
-    principal: Principal,
-    facts: edge::Facts,
-    connected_at: UtcMillis,
-) -> NewSession {
-    let edge::Facts { client, protocol, name: _ } = facts;
-    NewSession { id, principal, client, protocol, transport: TRANSPORT.to_owned(), connected_at }
 }

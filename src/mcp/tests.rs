@@ -117,6 +117,7 @@ impl Setup {
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
+            open: Default::default(),
             http: self.http,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),

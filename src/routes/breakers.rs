@@ -32,7 +32,7 @@ pub(super) struct Operation {
 
 /// `GET /api/breakers`: every provider with its breakers, gates and parking, and why.
 pub(super) async fn list(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.gate.check(&request, Scope::Dashboard)?;
+    door.check(&request, Scope::Dashboard)?;
     Ok(standing(&door).await)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn operate(
     door: web::Data<Door>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Refusal> {
-    let operator = door.gate.check(&request, Scope::Admin)?;
+    let operator = door.check(&request, Scope::Admin)?;
     let Ok(Operation { provider, model, order }) = serde_json::from_slice(&body) else {
         let message = "The body must be {\"provider\": NAME, \"model\": ID or absent, \"order\": \"force_open\" | \"disable\" | \"reset\"}.";
         return Ok(refused(HttpResponse::BadRequest(), ErrorKind::InvalidArguments, message));

@@ -27,7 +27,7 @@ struct Parameters {
 /// `GET /api/events?kind=&since=&limit=`: the events from `since` on (a sequence number, or a time), oldest first, with the `next`
 /// sequence; `lost` says how many that mattered never got into the table.
 pub(super) async fn list(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.gate.check(&request, Scope::Dashboard)?;
+    door.check(&request, Scope::Dashboard)?;
     let parameters = match web::Query::<Parameters>::from_query(request.query_string()) {
         Ok(parameters) => parameters.into_inner(),
         Err(_) => {

@@ -32,7 +32,7 @@ pub(super) async fn ready(door: web::Data<Door>) -> HttpResponse {
 /// `GET /health`: every part with its status, and the worst of it. One provider that is down leaves the whole degraded: the others
 /// answer, and a restart would not help.
 pub(super) async fn report(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.gate.check(&request, Scope::Dashboard)?;
+    door.check(&request, Scope::Dashboard)?;
     let overall = if unready(&door.health).is_some() {
         Status::Down
     } else {

@@ -10,6 +10,6 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// `GET /metrics`.
 pub(super) async fn scrape(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    door.gate.check(&request, Scope::Dashboard)?;
+    door.check(&request, Scope::Dashboard)?;
     Ok(HttpResponse::Ok().content_type(OPENMETRICS).body(door.scrape.text()))
 }

@@ -34,6 +34,11 @@ impl Usage {
     }
 }
 
+/// Memory that is in RAM, in bytes; 0 where the system does not say.
+pub(crate) fn resident_bytes() -> u64 {
+    Usage::read().map_or(0, |usage| usage.resident_bytes)
+}
+
 /// The name of the program may hold spaces and parentheses; the fields begin behind the last one.
 fn ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);

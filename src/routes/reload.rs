@@ -9,7 +9,7 @@ use crate::security::{Refusal, Scope};
 
 /// Says what has changed, and what has to wait for a restart; settings that cannot be used change nothing.
 pub(super) async fn reload(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    let operator = door.gate.check(&request, Scope::Admin)?;
+    let operator = door.check(&request, Scope::Admin)?;
     log::info!(operator:%; "an operator has the settings read again");
     let reloaded = match &door.reloader {
         Some(reloader) => reloader.reload().await,

@@ -30,6 +30,9 @@ pub(crate) enum Refusal {
         "Present the token that `exai token` prints: `Authorization: Bearer TOKEN`, or as the password of Basic."
     )]
     Token,
+    /// A page of ours sent it whose browser has not logged in, or no longer.
+    #[error("Log in with the token that `exai token` prints.")]
+    Login,
     /// Its address presented too many wrong tokens; it may come back after this.
     #[error(
         "Too many wrong tokens came from your address. Wait, and then present the token that `exai token` prints."
@@ -41,12 +44,18 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// The same, told to a page that asks for the token by itself.
+    pub(crate) fn before_a_page(self) -> Self {
+        if self == Self::Token { Self::Login } else { self }
+    }
+
     fn what(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Query => "query",
             Self::Token => "token",
+            Self::Login => "login",
             Self::TooManyGuesses(_) => "guesses",
             Self::Scope(_) => "scope",
         }
@@ -58,7 +67,7 @@ impl ResponseError for Refusal {
         match self {
             Self::Host | Self::Origin | Self::Scope(_) => StatusCode::FORBIDDEN,
             Self::Query => StatusCode::BAD_REQUEST,
-            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::Login => StatusCode::UNAUTHORIZED,
             Self::TooManyGuesses(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -70,8 +79,11 @@ impl ResponseError for Refusal {
             error = CallError::new(ErrorKind::RateLimited, self.to_string()).retry_after(wait);
             response.insert_header((RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
-        if *self == Self::Token {
+        if self.status_code() == StatusCode::UNAUTHORIZED {
             response.append_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"exai\"")));
+        }
+        // A browser would ask for a password by itself, in front of our own page.
+        if *self == Self::Token {
             response.append_header((
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"exai\", charset=\"UTF-8\""),

@@ -33,7 +33,7 @@ use crate::mcp::http::Sessions;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
-use crate::security::{self, Gate, Scope};
+use crate::security::{self, Browsers, Gate, Scope};
 
 /// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -77,6 +77,7 @@ pub(super) struct Inner {
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     pub(super) catalogue: Arc<Catalogue>,
+    pub(super) panel: routes::Panel,
 }
 
 /// The running servers.
@@ -85,18 +86,6 @@ pub(super) struct Outside {
     leaving: CancellationToken,
     sessions: TaskTracker,
     handles: [ServerHandle; 2],
-}
-
-/// The dashboard's port.
-fn serve_people(listener: TcpListener, door: routes::Door) -> Result<Server, StartError> {
-    let server = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
-        .workers(1)
-        .client_request_timeout(HEAD_WITHIN)
-        .shutdown_timeout(CLOSE_WITHIN.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(StartError::Thread)?;
-    Ok(server.run())
 }
 
 impl Outside {
@@ -113,16 +102,8 @@ impl Outside {
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
-        let door = routes::Door {
-            gate: inner.gate.clone(),
-            reloader: Some(inner.reloader),
-            health: inner.board.clone(),
-            started: inner.started,
-            supervisors: Arc::new(inner.supervisors),
-            scrape: inner.scrape,
-            catalogue: inner.catalogue,
-        };
-        let people = serve_people(people, door)?;
+        let people = serve_people(people, &inner, config)?;
+        let open = inner.panel.sessions.clone();
         let guarded = inner.gate.clone();
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
@@ -135,6 +116,7 @@ impl Outside {
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
+            open,
             http: Sessions::default(),
             hooks: hooks(inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
@@ -186,6 +168,35 @@ impl Outside {
         }
         clients.stop(false).await;
         people.stop(false).await;
+    }
+}
+
+/// The port of people and probes.
+fn serve_people(port: TcpListener, inner: &Inner, config: &Config) -> Result<Server, StartError> {
+    let (door, panel) = (people_door(inner, config), inner.panel.clone());
+    let server =
+        HttpServer::new(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))))
+            .workers(1)
+            .on_connect(socket::on_connect(WRITE_STALL))
+            .client_request_timeout(HEAD_WITHIN)
+            .shutdown_timeout(CLOSE_WITHIN.as_secs())
+            .disable_signals()
+            .listen(port);
+    Ok(server.map_err(StartError::Thread)?.run())
+}
+
+/// What people and probes come in by.
+fn people_door(inner: &Inner, config: &Config) -> routes::Door {
+    routes::Door {
+        gate: inner.gate.clone(),
+        reloader: Some(inner.reloader.clone()),
+        health: inner.board.clone(),
+        started: inner.started,
+        supervisors: Arc::new(inner.supervisors.clone()),
+        scrape: inner.scrape.clone(),
+        catalogue: Arc::clone(&inner.catalogue),
+        browsers: Browsers::default(),
+        folder: routes::Folder(config.dashboard.folder.clone()),
     }
 }
 

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::server::{SOON, Server, TOKEN};
 use crate::ws::{self, Ws};
 
+/// What the usual clients offer.
+const MCP: (&str, &str) = ("Sec-WebSocket-Protocol", "mcp");
+
 /// How a client speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Era {
@@ -40,23 +43,32 @@ impl Client {
         Self::of(server, Era::Legacy("2025-11-25")).await
     }
 
+    /// A connection of a client that gives itself this name.
+    pub async fn named(server: &Server, name: &str) -> Self {
+        Self::introduced(server, Era::Legacy("2025-11-25"), TOKEN, name, MCP).await
+    }
+
     /// A connection of that era, ready to ask.
     pub async fn of(server: &Server, era: Era) -> Self {
-        Self::with_token(server, era, TOKEN).await
+        Self::introduced(server, era, TOKEN, "systest", MCP).await
     }
 
     /// A connection that presents this token.
     pub async fn with_token(server: &Server, era: Era, token: &str) -> Self {
-        Self::with_header(server, era, token, ("Sec-WebSocket-Protocol", "mcp")).await
+        Self::introduced(server, era, token, "systest", MCP).await
     }
 
     /// A connection that says one thing more as it opens.
     pub async fn with_header(server: &Server, era: Era, token: &str, header: (&str, &str)) -> Self {
+        Self::introduced(server, era, token, "systest", header).await
+    }
+
+    async fn introduced(server: &Server, era: Era, token: &str, name: &str, header: (&str, &str)) -> Self {
         let bearer = format!("Bearer {token}");
         let ws = ws::connect(server.mcp, "/mcp", &[("Authorization", &bearer), header]).await.unwrap();
         let mut client = Self { ws, era, next_id: 0, seen: Vec::new(), hello: Value::Null };
         if let Era::Legacy(version) = era {
-            let who = json!({ "name": "systest", "version": "1" });
+            let who = json!({ "name": name, "version": "1" });
             let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": who });
             client.hello = client.request("initialize", params).await;
             client.notify("notifications/initialized", json!({})).await;

@@ -50,7 +50,7 @@ const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Dispatcher {
     // All of it is handed from life to life: a death loses the message in hand and nothing else.
-    desk: Rc<Desk>,
+    pub(super) desk: Rc<Desk>,
     tasks: TaskTracker,
 }
 
@@ -114,6 +114,8 @@ impl Dispatcher {
         let entry = self.desk.roster.enter(Live {
             call,
             principal: caller.principal.clone(),
+            session: caller.session,
+            tool: question.tool.clone(),
             key: caller.idempotency_key.clone(),
             request_hash: request_hash.clone(),
             prompt_bytes,
@@ -207,7 +209,7 @@ impl Handler<GetPartial> for Dispatcher {
     fn handle(&mut self, ask: GetPartial, _: &mut Context<Self>) -> Self::Result {
         let GetPartial { principal, call } = ask;
         let live = self.desk.roster.of_call(&principal, call);
-        let provider = live.and_then(|live| live.answering.borrow().clone());
+        let provider = live.and_then(|live| live.answering.provider.borrow().clone());
         Box::pin(async move {
             let partial = mail::ask(&provider?, UpstreamPartial { call }, PARTIAL_WITHIN).await;
             partial.ok().flatten().filter(|text| !text.is_empty())

@@ -117,6 +117,7 @@ impl Consultation {
 
     async fn consult(&mut self) -> Result<Asked, CallError> {
         let mut plan = Plan::make(&self.desk, &self.request).await?;
+        self.answering.model.replace(Some((plan.model.provider.clone(), plan.model.id.clone())));
         let mut queued = Duration::ZERO;
         let requested = self.desk.permits.request(plan.scopes(&self.request.caller)).map_err(no_permit)?;
         let permit = match requested {
@@ -256,7 +257,7 @@ impl Consultation {
     async fn attempt(&mut self, ticket: Ticket, plan: &Plan) -> Result<Outcome, CallError> {
         let prompt = plan.prompt(&self.request.question);
         let attempt = Attempt::start(ticket, self.request.call, prompt).map_err(restarting)?;
-        self.answering.replace(Some(attempt.provider()));
+        self.answering.provider.replace(Some(attempt.provider()));
         let attempt = self.attempt.insert(attempt);
         let outcome = loop {
             match attempt.hear().await {
@@ -291,6 +292,8 @@ impl Consultation {
 
     fn tell_end(&self, answer: &Answer) {
         let Request { question, asked, .. } = &self.request;
+        let asked_model = self.answering.model.borrow().clone();
+        self.desk.ended.push(&self.request, asked_model, answer);
         tell_end(&self.journal, &question.tool, *asked, answer);
     }
 }

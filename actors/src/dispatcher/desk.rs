@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Limits;
+use super::lately::Ended;
 use super::messages::Load;
 use super::permits::Permits;
 use super::roster::Roster;
@@ -57,6 +58,8 @@ pub(super) struct Desk {
     pub(super) setup: Setup,
     pub(super) permits: Permits,
     pub(super) roster: Roster,
+    /// What ended lately.
+    pub(super) ended: Ended,
     /// Cancelled when the drain begins: what was not sent yet will not be.
     pub(super) draining: CancellationToken,
     /// Cancelled when the drain's time is over: what still runs is ended and answered.
@@ -70,6 +73,7 @@ impl Desk {
             setup,
             permits,
             roster: Roster::default(),
+            ended: Ended::default(),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
         }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{Answer, Attached, Follower, Progress};
-use crate::ids::{CallId, IdempotencyKey, Principal};
+use crate::ids::{CallId, IdempotencyKey, ModelId, Principal, ProviderName, SessionId, ToolName};
 use crate::provider::Provider;
 
 /// Ended calls that are kept before those are forgotten whose answers have arrived.
@@ -21,6 +21,8 @@ const ARRIVING_MIN: usize = 64;
 pub(super) struct Live {
     pub(super) call: CallId,
     pub(super) principal: Principal,
+    pub(super) session: SessionId,
+    pub(super) tool: ToolName,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) request_hash: String,
     pub(super) prompt_bytes: usize,
@@ -31,8 +33,15 @@ pub(super) struct Live {
     pub(super) answering: Answering,
 }
 
-/// Who is answering a call just now, for whoever asks what has come so far.
-pub(super) type Answering = Rc<RefCell<Option<Addr<Provider>>>>;
+/// What is known of a call on its way: which model is asked, and who is answering just now.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) model: RefCell<Option<(ProviderName, ModelId)>>,
+    pub(super) provider: RefCell<Option<Addr<Provider>>>,
+}
+
+/// Shared by a consultation and whoever asks about it.
+pub(super) type Answering = Rc<Asked>;
 
 impl Live {
     pub(super) fn attached(&self, started: bool) -> Attached {
@@ -134,6 +143,19 @@ impl Roster {
     /// What the prompts of all of them take together.
     pub(super) fn prompt_bytes(&self) -> usize {
         self.entries.borrow().prompt_bytes
+    }
+
+    /// The oldest of them, at most so many.
+    pub(super) fn oldest(&self, max: usize) -> Vec<Rc<Live>> {
+        let mut all = self.entries.borrow().calls.values().cloned().collect::<Vec<_>>();
+        all.sort_by_key(|live| live.call);
+        all.truncate(max);
+        all
+    }
+
+    /// The call, whosever it is.
+    pub(super) fn of_anyone(&self, call: CallId) -> Option<Rc<Live>> {
+        self.entries.borrow().calls.get(&call).cloned()
     }
 
     pub(super) fn calls(&self) -> Vec<CallId> {

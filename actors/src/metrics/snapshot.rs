@@ -104,6 +104,15 @@ pub struct Sums {
     pub sessions_total: u64,
 }
 
+/// What the dashboard tells beside the [`Sums`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Books {
+    /// US dollars by provider and model, as `kimi:kimi-k2.6`, where prices are known.
+    pub costs: BTreeMap<String, f64>,
+    /// Ended calls by provider, and of each by outcome; the provider is empty where none was chosen.
+    pub outcomes: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
 /// Tokens of one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tokens {
@@ -124,6 +133,18 @@ impl Snapshot {
             .iter()
             .filter(move |((family, _), _)| *family == counter)
             .map(|((_, labels), n)| (labels, *n))
+    }
+
+    /// What the dashboard tells beside them.
+    pub fn books(&self) -> Books {
+        let costs =
+            self.of(Counter::Cost).map(|(labels, n)| (format!("{}:{}", labels[0], labels[1]), usd(n)));
+        let mut outcomes = BTreeMap::<String, BTreeMap<String, u64>>::new();
+        for (labels, n) in self.of(Counter::Calls) {
+            let of_provider = outcomes.entry(labels[1].to_string()).or_default();
+            *of_provider.entry(labels[3].to_string()).or_default() += n;
+        }
+        Books { costs: costs.collect(), outcomes }
     }
 
     /// What people are told.

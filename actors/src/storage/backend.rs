@@ -55,6 +55,7 @@ pub(crate) mod sqlite {
     pub(crate) mod batch;
     pub(crate) mod books;
     mod events;
+    pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
@@ -98,6 +99,7 @@ pub(crate) mod postgres {
     pub(crate) mod batch;
     pub(crate) mod books;
     mod events;
+    pub(crate) mod history;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;

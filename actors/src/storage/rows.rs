@@ -1,6 +1,7 @@
 //! What goes into the tables and what comes out, in our own types. Column names and rules are those of the README's table list.
 
 mod events;
+pub mod history;
 mod metrics;
 
 pub use events::NewEvent;

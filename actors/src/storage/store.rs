@@ -69,6 +69,8 @@ macro_rules! read {
     };
 }
 
+mod history;
+
 impl Store {
     /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
     pub fn open(url: &Url, pool_size: usize, board: HealthBoard) -> Result<Self, StorageError> {

@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use exai_actors::clock;
 use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
-use exai_actors::storage::rows::{EndedSession, NewSession};
+use exai_actors::storage::rows::EndedSession;
 use rmcp::model::{ClientRequest, GetMeta};
 use rmcp::service::{serve_directly_with_ct, serve_server_with_ct};
 use tokio::sync::{mpsc, watch};
@@ -19,6 +19,7 @@ use super::transport::{HttpTransport, Incoming, Tells};
 use crate::mcp::edge::Facts;
 use crate::mcp::handler::Handler;
 use crate::mcp::monitor::Monitor;
+use crate::mcp::sessions::{Card, new_session};
 use crate::mcp::socket::Door;
 
 /// How a session's row names this transport.
@@ -174,17 +175,12 @@ fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Handler {
 }
 
 fn introduce(door: &Door, session: &Session, facts: Facts) {
-    let (Facts { client, name, protocol }, connected_at) = (facts, clock::utc_now());
-    session.monitor.introduced(&name, &session.principal, connected_at);
-    let (id, principal) = (session.id, session.principal.clone());
-    (door.hooks.on_open)(NewSession {
-        id,
-        principal,
-        client,
-        protocol,
-        transport: TRANSPORT.to_owned(),
-        connected_at,
-    });
+    let connected_at = clock::utc_now();
+    session.monitor.introduced(&facts.name, &session.principal, connected_at);
+    let row = new_session(session.id, session.principal.clone(), facts, (TRANSPORT, connected_at));
+    let (monitor, leaves) = (session.monitor.clone(), session.end.clone());
+    door.open.enter(Card { session: row.clone(), monitor, leaves });
+    (door.hooks.on_open)(row);
 }
 
 /// Ends when the server leaves and the answers of calls that have ended are on their way.
@@ -195,6 +191,7 @@ async fn goodbye(door: &Door, session: &Session) {
 }
 
 fn ended(door: &Door, session: &Session, opened: bool) {
+    door.open.leave(session.id);
     let (messages_in, since) = {
         let seen = session.seen.lock();
         (seen.messages_in, seen.since)

@@ -1,0 +1,98 @@
+//! What was: conversations, the auditor's observations, the metrics of the last minutes and days, and the configuration in force.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use exai_actors::clock::{self, UtcMillis};
+use exai_actors::storage::rows::history::Browse;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::routes::answer::{found, read};
+use crate::routes::{Door, Panel};
+use crate::security::{Refusal, Scope};
+
+/// Rows of one page.
+const PAGE: u16 = 50;
+/// Observations that are shown.
+const OBSERVATIONS: u16 = 500;
+/// Characters of a search that count.
+const SEARCH_CHARS_MAX: usize = 200;
+/// What memory holds, in minutes.
+const MEMORY_MINUTES: i64 = 15;
+/// Beyond these minutes the hours serve.
+const BY_MINUTE_MAX: i64 = 24 * 60;
+/// 30 days.
+const MINUTES_MAX: i64 = 30 * 24 * 60;
+
+/// Which conversations.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Search {
+    #[serde(default)]
+    search: String,
+    before: Option<i64>,
+}
+
+/// How far back.
+#[derive(Debug, Deserialize)]
+pub(super) struct Range {
+    minutes: i64,
+}
+
+/// `GET /api/conversations?search=&before=`: those that spoke last; titles and sizes.
+pub(super) async fn conversations(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    panel: web::Data<Panel>,
+    search: web::Query<Search>,
+) -> Result<HttpResponse, Refusal> {
+    door.check(&request, Scope::Dashboard)?;
+    let words = search.search.trim().chars().take(SEARCH_CHARS_MAX).collect::<String>();
+    let browse = Browse {
+        search: (!words.is_empty()).then_some(words),
+        before: search.before.map(UtcMillis),
+        limit: PAGE,
+    };
+    Ok(read(panel.store.browse_conversations(browse).await))
+}
+
+/// `GET /api/observations`: what the auditor saw last.
+pub(super) async fn observations(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    panel: web::Data<Panel>,
+) -> Result<HttpResponse, Refusal> {
+    door.check(&request, Scope::Dashboard)?;
+    Ok(read(panel.store.observations(OBSERVATIONS).await))
+}
+
+/// `GET /api/history?minutes=`: samples of the last 15 minutes from memory; beyond, the rollups of minutes or hours.
+pub(super) async fn metrics(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    panel: web::Data<Panel>,
+    range: web::Query<Range>,
+) -> Result<HttpResponse, Refusal> {
+    door.check(&request, Scope::Dashboard)?;
+    let minutes = range.minutes.clamp(1, MINUTES_MAX);
+    if minutes <= MEMORY_MINUTES {
+        return Ok(found(&json!({ "samples": panel.watched.samples() })));
+    }
+    let since = UtcMillis(clock::utc_now().0 - minutes * 60_000);
+    Ok(match panel.store.rollups(since, minutes > BY_MINUTE_MAX).await {
+        Ok(rollups) => found(&json!({ "rollups": rollups })),
+        Err(error) => read::<()>(Err(error)),
+    })
+}
+
+/// `GET /api/config`: what is in force, secrets masked, and what the server is.
+pub(super) async fn config(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    panel: web::Data<Panel>,
+) -> Result<HttpResponse, Refusal> {
+    door.check(&request, Scope::Dashboard)?;
+    Ok(found(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": clock::now().duration_since(door.started).as_secs(),
+        "config": *panel.config,
+    })))
+}

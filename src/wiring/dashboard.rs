@@ -1,0 +1,37 @@
+//! The live picture and what else the dashboard's routes work with.
+
+use std::sync::Arc;
+
+use exai_actors::dispatcher::messages::Load;
+use exai_actors::feed::{self, Sources};
+use exai_actors::tools::Parts;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::mcp::sessions::OpenSessions;
+use crate::routes::{self, Panel};
+
+/// Starts looking, on this thread.
+pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>) -> Panel {
+    let sessions = OpenSessions::default();
+    let open = sessions.clone();
+    let watched = feed::watch(Sources {
+        dispatcher: inside.dispatcher.clone(),
+        load,
+        metrics: inside.metrics.clone(),
+        supervisors: inside.supervisors.clone(),
+        board: inside.about.board.clone(),
+        store: inside.store.clone(),
+        outside: Box::new(move || {
+            open.seen().into_iter().map(|(id, seen)| (format!("session/{id}"), seen)).collect()
+        }),
+        memory_bytes: routes::resident_bytes,
+    });
+    Panel {
+        watched,
+        store: inside.store.clone(),
+        dispatcher: inside.dispatcher.clone(),
+        sessions,
+        config: Arc::new(config.in_force()),
+    }
+}

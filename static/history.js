@@ -1,0 +1,144 @@
+// The panels that ask for what was: conversations, metrics, observations, configuration.
+import { ago, card, count, day, dialog, h, ms, pill, short, table, usd } from "./dom.js";
+import { get, part, post } from "./feed.js";
+import { chart } from "./chart.js";
+
+const problem = (error) => h("p", { class: "empty error", role: "alert" }, error.message);
+
+export function conversations() {
+  const list = table([
+    { name: "Title", text: (c) => c.title, make: (c) => h("button", { type: "button", class: "open", onclick: () => openConversation(c) }, c.title || "(untitled)") },
+    { name: "Tool", text: (c) => c.tool }, { name: "Turns", text: (c) => count(c.turns), n: true }, { name: "Tokens", text: (c) => short(c.tokens), n: true }, { name: "Size", text: (c) => `${short(c.chars)} chars`, n: true },
+    { name: "Principal", text: (c) => c.principal }, { name: "Last turn", text: (c) => day(c.updated_at), n: true },
+  ], (c) => c.id, "No conversation matches.", "Conversations");
+  const said = h("div");
+  const search = h("input", { type: "search", placeholder: "Search titles", "aria-label": "Search conversations" });
+  const more = h("button", { type: "button", hidden: true, onclick: () => load(rows.at(-1)?.updated_at) }, "Older");
+  let rows = [];
+  let turn = 0;
+  async function load(before) {
+    const mine = ++turn;
+    try {
+      const found = (await get(`/api/conversations?search=${encodeURIComponent(search.value)}${before ? `&before=${before}` : ""}`)).rows;
+      if (mine !== turn) return;
+      rows = before ? [...rows, ...found] : found;
+      more.hidden = found.length < 50;
+      list.show(rows);
+      said.replaceChildren();
+    } catch (error) { said.replaceChildren(problem(error)); }
+  }
+  let typing;
+  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => load(), 200); });
+  load();
+  return { element: card("Conversations", [h("span", { class: "grow" }), search], said, list.element, h("div", { class: "body" }, more)) };
+}
+
+function openConversation(conversation) {
+  const turns = h("div", { class: "body" });
+  const read = h("button", { type: "button", onclick: async () => {
+    const answer = await post(`/api/conversations/${conversation.id}/read`);
+    const { rows = [] } = await answer.json();
+    turns.replaceChildren(...rows.map((one) => h("article", {}, h("h3", {}, `${one.role} · ${one.model}`), h("div", { class: "turn" }, one.content))));
+  } }, "Read what was said");
+  turns.append(h("p", { class: "soft" }, "Content is shown only when asked for, and that is noted in the audit."), read);
+  dialog(conversation.title || "(untitled)", h("p", { class: "soft mono" }, conversation.id), turns);
+}
+
+const RANGES = [[15, "15 min"], [60, "1 h"], [360, "6 h"], [1440, "24 h"], [10080, "7 d"], [43200, "30 d"]];
+
+export function metrics() {
+  const charts = h("div", { class: "cols" });
+  const buttons = RANGES.map(([minutes, name]) => h("button", { type: "button", "aria-pressed": String(minutes === 15), onclick: () => choose(minutes) }, name));
+  const models = h("div");
+  let range = 15;
+  function choose(minutes) { range = minutes; buttons.forEach((button, n) => button.setAttribute("aria-pressed", RANGES[n][0] === minutes)); load(); }
+  async function load() {
+    try {
+      const data = await get(`/api/history?minutes=${range}`);
+      const now = Date.now();
+      charts.replaceChildren(...(data.samples ? ofSamples(data.samples, now) : ofRollups(data.rollups, now - range * 60000, now)));
+    } catch (error) { charts.replaceChildren(problem(error)); }
+  }
+  const drawModels = () => {
+    const sums = part("sums") ?? {};
+    const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n)))));
+    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent since the start."),
+      h("p", { class: "body soft" }, `Cost since the start: ${usd(sums.cost_usd)}`));
+  };
+  load();
+  const again = setInterval(load, 5000);
+  return { element: [card("Range", h("div", { class: "seg", role: "group", "aria-label": "Time range" }, buttons)), charts, card("Tokens and cost by model", [], models)],
+    changed: (kinds) => kinds.has("sums") && drawModels(), gone: () => clearInterval(again) };
+}
+
+function ofSamples(samples, now) {
+  const from = now - 15 * 60000;
+  const line = (name, value) => ({ name, points: samples.map((one) => [one.at, value(one)]) });
+  return [
+    chart("Latency of the last 5 min", [line("p50", (s) => s.p50_ms ?? NaN), line("p95", (s) => s.p95_ms ?? NaN), line("p99", (s) => s.p99_ms ?? NaN)], ms, from, now),
+    chart("Throughput, calls/s", [line("ended", (s) => s.per_second)], (n) => n.toFixed(2), from, now),
+    chart("Errors, %", [line("failed", (s) => s.ended ? (100 * s.failed) / s.ended : 0)], (n) => `${n.toFixed(1)} %`, from, now),
+    chart("Calls", [line("in flight", (s) => s.in_flight), line("waiting", (s) => s.waiting)], short, from, now),
+    chart("Tokens since the start", [line("prompt", (s) => s.tokens[0]), line("answer", (s) => s.tokens[1])], short, from, now),
+    chart("Memory", [line("resident", (s) => s.memory_bytes)], (n) => `${short(n)}B`, from, now),
+    chart("Event-loop lag", [line("lag", (s) => s.lag_ms)], (n) => `${n.toFixed(1)} ms`, from, now),
+    chart("Cost since the start", [line("cost", (s) => s.cost_usd)], usd, from, now),
+  ];
+}
+
+// One point a window; the lives of the process are summed up.
+function ofRollups(rollups, from, now) {
+  const by = (metric, value, fits = () => true) => {
+    const sums = new Map();
+    for (const one of rollups) if (one.metric === metric && fits(JSON.parse(one.labels))) sums.set(one.start, (sums.get(one.start) ?? 0) + value(one));
+    return [...sums].sort(([a], [b]) => a - b);
+  };
+  const shape = (metric, name) => {
+    const worst = new Map();
+    for (const one of rollups) if (one.metric === metric) worst.set(one.start, Math.max(worst.get(one.start) ?? 0, (one[name] ?? 0) * 1000));
+    return { name, points: [...worst].sort(([a], [b]) => a - b) };
+  };
+  return [
+    chart("Latency of calls", ["p50", "p95", "p99"].map((name) => shape("exai_call_seconds", name)), ms, from, now),
+    chart("Calls a window", [{ name: "ended", points: by("exai_calls_total", (one) => one.count) }, { name: "completed", points: by("exai_calls_total", (one) => one.count, (labels) => labels.outcome === "completed") }], short, from, now),
+    chart("Tokens a window", ["prompt", "completion"].map((kind) => ({ name: kind, points: by("exai_tokens_total", (one) => one.count, (labels) => labels.kind === kind) })), short, from, now),
+    chart("Cost a window", [{ name: "cost", points: by("exai_cost_usd_total", (one) => one.sum) }], usd, from, now),
+  ];
+}
+
+export function auditor() {
+  const list = table([
+    { name: "When", text: (o) => day(o.at) }, { name: "Severity", text: (o) => o.severity, make: (o) => pill(o.severity, o.severity === "critical" ? "bad" : o.severity === "warning" ? "warn" : "") }, { name: "Category", text: (o) => o.category }, { name: "Observation", text: (o) => o.text },
+    { name: "Recommendation", text: (o) => o.recommendation }, { name: "Sure", text: (o) => `${Math.round(o.confidence * 100)} %`, n: true }, { name: "Acknowledged", text: (o) => o.acknowledged_at ? `${o.acknowledged_by}, ${ago(o.acknowledged_at)} ago` : "" },
+  ], (o) => o.id, "The auditor has observed nothing.", "Observations");
+  const severity = h("select", { "aria-label": "Severity" });
+  const category = h("select", { "aria-label": "Category" });
+  const said = h("div");
+  let rows = [];
+  const draw = () => list.show(rows.filter((o) => (!severity.value || o.severity === severity.value) && (!category.value || o.category === category.value)));
+  (async () => {
+    try { rows = (await get("/api/observations")).rows; } catch (error) { said.replaceChildren(problem(error)); }
+    for (const [select, field, name] of [[severity, "severity", "All severities"], [category, "category", "All categories"]]) {
+      select.replaceChildren(h("option", { value: "" }, name), ...[...new Set(rows.map((one) => one[field]))].sort().map((one) => h("option", { value: one }, one)));
+      select.addEventListener("change", draw);
+    }
+    draw();
+  })();
+  return { element: card("Auditor", [h("span", { class: "grow" }), h("div", { class: "filters" }, severity, category)], said, list.element) };
+}
+
+// Nested values by their dotted names.
+function flat(values, prefix = "") {
+  return Object.entries(values).flatMap(([name, value]) => value !== null && typeof value === "object" && !Array.isArray(value) ? flat(value, `${prefix}${name}.`)
+    : [[prefix + name, Array.isArray(value) ? value.join(", ") || "none" : String(value ?? "not set")]]);
+}
+
+export function config() {
+  const body = h("div", { class: "body" }, h("p", { class: "soft" }, "Reading…"));
+  get("/api/config").then((known) => body.replaceChildren(
+    h("p", {}, `EXAI ${known.version}, up ${ago(Date.now() - known.uptime_s * 1000)}`),
+    h("div", { class: "cols config" }, Object.entries(known.config).map(([section, values]) => h("section", {}, h("h3", {}, section),
+      typeof values === "object" && values !== null ? h("dl", { class: "plain" }, flat(values).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "mono" }, value)))) : h("p", { class: "mono" }, String(values))))),
+  )).catch((error) => body.replaceChildren(problem(error)));
+  return { element: card("Configuration in force", h("span", { class: "soft" }, "secrets are masked"), body) };
+}

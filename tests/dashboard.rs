@@ -1,0 +1,197 @@
+//! The dashboard in a real browser, and its feed over real sockets: what it shows is what is, and what it is told to do is done.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "dashboard/browser.rs"]
+mod browser;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/database.rs"]
+mod database;
+#[path = "dashboard/feed.rs"]
+mod feed;
+#[path = "dashboard/payloads.rs"]
+mod payloads;
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/world.rs"]
+mod world;
+#[path = "support/ws.rs"]
+mod ws;
+
+use std::time::Duration;
+
+use browser::Browser;
+use serde_json::json;
+use world::World;
+
+/// What an operator is promised.
+const A_SECOND: Duration = Duration::from_secs(1);
+/// What a loaded machine may take beyond.
+const MACHINE: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+#[ignore = "needs Chromium and its driver: tests/run installs them"]
+async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
+    let world = World::start().await;
+    let browser = Browser::open(&world.server).await;
+    browser.log_in().await;
+    browser
+        .until("it is well", "return document.getElementById('state').textContent === 'All is well'")
+        .await;
+    browser.picture("overview-1440").await;
+
+    // A call appears while it runs, and is seen to end.
+    browser.show("calls").await;
+    let mut client = world.client().await;
+    world.next("delay=4000");
+    let asked = client.begin_call("chat", json!({ "prompt": "a question" })).await;
+    client.until_progress(asked).await;
+    let appeared = browser
+        .until("the call appears", "return document.querySelector('#main button[data-cancel]') !== null")
+        .await;
+    assert!(appeared < A_SECOND + MACHINE, "{appeared:?}");
+    let reply = client.reply(asked).await;
+    let call = reply.of_receipt("call_id");
+    let ended = format!(
+        "return document.querySelector('tr[data-id=\"{call}\"]')?.innerText.includes('completed') === true"
+    );
+    let took = browser.until("the call is seen to end", &ended).await;
+    assert!(took < A_SECOND + MACHINE, "{took:?}");
+
+    // Its story.
+    browser.click(&format!("button[data-call='{call}']")).await;
+    browser
+        .until(
+            "the receipt is shown",
+            "return document.getElementById('dialog').innerText.includes('Receipt')",
+        )
+        .await;
+    let story = browser.run("return document.getElementById('dialog').innerText").await;
+    for word in [&reply.of_receipt("host"), "Timeline", "completed"] {
+        assert!(story.as_str().unwrap().contains(word), "{word}: {story}");
+    }
+    browser.picture("call-1440").await;
+    browser.run("document.getElementById('dialog').close()").await;
+
+    // One is cancelled.
+    world.next("delay=30000");
+    let asked = client.begin_call("chat", json!({ "prompt": "a long one" })).await;
+    client.until_progress(asked).await;
+    browser.click("#main button[data-cancel]").await;
+    assert_eq!(client.reply(asked).await.kind(), "cancelled");
+    browser
+        .until("the cancel is seen", "return document.getElementById('main').innerText.includes('cancelled')")
+        .await;
+
+    // A breaker is forced open, and calls are refused until it is reset.
+    browser.show("overview").await;
+    browser.click("button[data-order='kimi:force_open']").await;
+    browser.until("it is open", "return document.querySelector('[data-provider=kimi]').innerText.includes('Forced open by the operator')").await;
+    assert_eq!(client.chat("refused").await.kind(), "breaker_open");
+    browser
+        .until(
+            "it is said in words",
+            "return document.getElementById('state').textContent === 'Working, without kimi'",
+        )
+        .await;
+    browser.picture("breaker-1440").await;
+    browser.click("button[data-order='kimi:reset']").await;
+    browser
+        .until(
+            "it is closed",
+            "return document.querySelector('[data-provider=kimi]').innerText.includes('Calls go through')",
+        )
+        .await;
+    assert!(!client.chat("taken again").await.is_error());
+
+    // What was done is in the books, and events can be filtered.
+    browser.show("events").await;
+    browser
+        .until(
+            "the audit is told",
+            "return document.getElementById('main').innerText.includes('operator_cancels_call')",
+        )
+        .await;
+    browser.run("const kind = document.getElementById('event-kind'); kind.value = 'kimi'; kind.dispatchEvent(new Event('change'))").await;
+    let others = "return [...document.querySelectorAll('#main tbody tr')].every((row) => row.cells[1].innerText === 'kimi') && document.querySelectorAll('#main tbody tr').length > 1";
+    browser.until("only Kimi's are shown", others).await;
+    browser.picture("events-1440").await;
+
+    // The test panel keeps a baseline in this browser, and compares.
+    browser.show("test").await;
+    browser.click("#capture").await;
+    browser
+        .until("it is kept", "return document.getElementById('trial-said').textContent.includes('is kept')")
+        .await;
+    browser.click("#compare").await;
+    browser
+        .until(
+            "it is compared",
+            "return document.getElementById('trial-said').textContent === 'No regression.'",
+        )
+        .await;
+
+    for panel in
+        ["overview", "calls", "sessions", "conversations", "metrics", "events", "auditor", "test", "config"]
+    {
+        for width in [1440, 390] {
+            browser.page.set_window_size(width, 900).await.unwrap();
+            browser.show(panel).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+            assert_eq!(browser.run(fits).await, true, "{panel} is wider than {width}");
+            browser.picture(&format!("{panel}-{width}")).await;
+        }
+    }
+    let masked = browser.text().await;
+    assert!(
+        masked.contains("masked") && !masked.contains(server::TOKEN) && !masked.contains("sk-kimi"),
+        "{masked}"
+    );
+    browser.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium and its driver: tests/run installs them"]
+async fn what_others_wrote_is_text_and_nothing_else() {
+    let world = World::start().await;
+    let browser = Browser::open(&world.server).await;
+    browser.log_in().await;
+    browser.run("window.alert = window.confirm = window.prompt = () => { window.hit = true; }").await;
+    let mut clients = Vec::new();
+    for payload in payloads::PAYLOADS {
+        let mut client = client::Client::named(&world.server, payload).await;
+        world.next("echo");
+        client.chat(payload).await;
+        clients.push(client);
+    }
+    world.next("refuse=content_filter");
+    clients[0].chat(payloads::PAYLOADS[0]).await;
+    browser.show("sessions").await;
+    browser
+        .until(
+            "every client is shown",
+            "return document.querySelectorAll('#main section:first-child tbody tr').length === 50",
+        )
+        .await;
+    let shown = browser.text().await;
+    assert!(shown.contains("<script>"), "{shown}");
+    browser.show("conversations").await;
+    browser
+        .until("every title is shown", "return document.querySelectorAll('#main tbody tr').length === 50")
+        .await;
+    browser.click("#main tbody tr:last-child button").await;
+    browser.run("document.querySelector('#dialog .body button').click()").await;
+    browser
+        .until("the turns are shown", "return document.querySelectorAll('#dialog .turn').length === 2")
+        .await;
+    browser.picture("payloads-1440").await;
+    browser.run("document.getElementById('dialog').close()").await;
+    for panel in ["overview", "calls", "events", "metrics", "config"] {
+        browser.show(panel).await;
+    }
+    let foreign = "return document.querySelectorAll('#main script, #main img, #main iframe, #main object, #main style, #main base, #dialog img, #dialog script').length";
+    assert_eq!(browser.run(foreign).await, 0);
+    assert_eq!(browser.run("return window.hit === undefined").await, true);
+    browser.close().await;
+}
