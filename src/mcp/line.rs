@@ -20,7 +20,7 @@ use super::envelope::{self, Reading};
 use super::monitor::Monitor;
 
 /// Messages from this size on are parsed off the arbiter: 256 KiB take half a millisecond, 2 MiB five.
-const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
+pub(super) const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
 /// Such messages that are parsed at the same time, of all connections together: the parser keeps several copies of what it reads.
 const PARSES_MAX: usize = 2;
 
@@ -202,7 +202,7 @@ fn count(pending: &watch::Sender<Pending>, before: usize, after: usize) {
 }
 
 /// Reads a large message off the arbiter, once there is a place for it.
-async fn read_elsewhere(text: ByteString) -> Reading {
+pub(super) async fn read_elsewhere(text: ByteString) -> Reading {
     // The places are never closed.
     let place = PARSES.acquire().await.ok();
     let reading = tokio::task::spawn_blocking(move || {

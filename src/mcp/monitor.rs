@@ -10,7 +10,7 @@ use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
 use exai_actors::trail::Traceparent;
-use rmcp::model::RequestMetaObject;
+use rmcp::service::{RequestContext, RoleServer};
 use serde_json::Value;
 
 /// Where a client says to which trace of its own this belongs (W3C Trace Context): a header, and a key of `_meta`.
@@ -22,29 +22,44 @@ pub(super) struct Monitor(Arc<Line>);
 
 #[derive(Debug, Default)]
 struct Line {
+    http: bool,
     peer: Arc<str>,
     client: OnceLock<Client>,
     traceparent: Option<Traceparent>,
     /// Messages that came before anybody knew from whom.
     early: AtomicU64,
+    sent: AtomicU64,
 }
 
 impl Monitor {
     /// A connection was opened by this request.
     pub(super) fn opened(request: &HttpRequest) -> Self {
-        let peer = peer_of(request);
-        let here = Arc::clone(&peer);
-        events::note(lot(Direction::Open, "opened", Weight::Lasting), || Facts { peer, ..Facts::default() });
-        let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let traceparent = traceparent.and_then(Traceparent::read);
-        Self(Arc::new(Line { peer: here, traceparent, ..Line::default() }))
+        Self::begun(request, false)
     }
 
-    /// Where a request stands in its client's trace, by what its `_meta` says, else by what the connection was opened with. What is
-    /// no traceparent is ignored, as the recommendation wants.
-    pub(super) fn traceparent(&self, meta: &RequestMetaObject) -> Option<Traceparent> {
-        let said = meta.get(TRACEPARENT).and_then(Value::as_str).and_then(Traceparent::read);
-        said.or(self.0.traceparent)
+    /// A session over HTTP was opened by this request.
+    pub(super) fn opened_over_http(request: &HttpRequest) -> Self {
+        Self::begun(request, true)
+    }
+
+    fn begun(request: &HttpRequest, http: bool) -> Self {
+        // Over HTTP each request has its own.
+        let traceparent = if http { None } else { traceparent_of(request) };
+        let monitor = Self(Arc::new(Line { http, peer: peer_of(request), traceparent, ..Line::default() }));
+        let lot = Lot { kind: monitor.kind(), ..lot(Direction::Open, "opened", Weight::Lasting) };
+        events::note(lot, || Facts { peer: Arc::clone(&monitor.0.peer), ..Facts::default() });
+        monitor
+    }
+
+    /// Where a request stands in its client's trace, by what its `_meta` says, else by the header that it came with, or that the
+    /// connection was opened with. What is no traceparent is ignored, as the recommendation wants.
+    pub(super) fn traceparent(&self, context: &RequestContext<RoleServer>) -> Option<Traceparent> {
+        let said = context.meta.get(TRACEPARENT).and_then(Value::as_str).and_then(Traceparent::read);
+        said.or_else(|| context.extensions.get().copied()).or(self.0.traceparent)
+    }
+
+    fn kind(&self) -> Kind {
+        if self.0.http { Kind::Http } else { Kind::Websocket }
     }
 
     /// The client said who it is; once.
@@ -69,7 +84,13 @@ impl Monitor {
         if let Some(client) = self.0.client.get() {
             client.message_out();
         }
+        self.0.sent.fetch_add(1, Ordering::Relaxed);
         self.note_message(Direction::Out, bytes);
+    }
+
+    /// Messages that went out to the client.
+    pub(super) fn messages_out(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
     }
 
     /// A request was answered with an error.
@@ -90,16 +111,13 @@ impl Monitor {
     pub(super) fn closed(&self, end: &Ended, took: Duration) {
         let outcome =
             if end.write_stall { "write_stall".into() } else { format!("closed_{}", end.close_code).into() };
-        let lot = Lot { outcome, ..lot(Direction::Close, "", Weight::Lasting) };
+        let lot = Lot { outcome, kind: self.kind(), ..lot(Direction::Close, "", Weight::Lasting) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), took, ..Facts::default() });
     }
 
     fn note_message(&self, direction: Direction, bytes: usize) {
-        events::note(lot(direction, "message", Weight::Frequent), || Facts {
-            peer: Arc::clone(&self.0.peer),
-            bytes,
-            ..Facts::default()
-        });
+        let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
+        events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }
 }
 
@@ -113,6 +131,12 @@ pub(super) fn refused(request: &HttpRequest, answer: HttpResponse) -> HttpRespon
 
 fn lot(direction: Direction, outcome: &'static str, weight: Weight) -> Lot {
     Lot { kind: Kind::Websocket, direction, outcome: outcome.into(), weight }
+}
+
+/// Where a request stands in its client's trace, by its header.
+pub(super) fn traceparent_of(request: &HttpRequest) -> Option<Traceparent> {
+    let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    header.and_then(Traceparent::read)
 }
 
 fn peer_of(request: &HttpRequest) -> Arc<str> {

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, dev, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, dev, guard, web};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
+use exai_actors::session;
 use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
-use exai_actors::session::{self, NotAnUpgrade};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
 use socket2::SockRef;
@@ -21,14 +21,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Connections, NoPlace};
+use super::connections::Connections;
 use super::edge::{self, Limits};
 use super::engine;
 use super::envelope::{self, Fault};
 use super::handler::{Draining, Handler};
+use super::http::{self, Sessions};
 use super::line::{Line, Pending, Tells};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
+use super::refusals::{refusal, refused_for_place, refused_upgrade};
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -40,8 +42,6 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 const ABNORMAL_END: Ended = Ended { close_code: 1006, write_stall: false, messages_in: 0, messages_out: 0 };
 /// Bytes that the kernel takes beyond what it can send: with more, a session could not tell how slowly its client reads.
 const UNSENT_BYTES_MAX: u32 = 32 * 1024;
-/// When a client that found no place may come back.
-const NO_PLACE_RETRY: Duration = Duration::from_secs(10);
 
 /// Who asks, or the answer that refuses: Host, Origin, token.
 pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
@@ -62,6 +62,8 @@ pub(crate) struct Door {
     pub patience: Patience,
     /// Told of sessions.
     pub hooks: Hooks,
+    /// The sessions of clients that come over HTTP.
+    pub http: Sessions,
     /// The drain, which comes before the end: followers of running calls are told.
     pub draining: Draining,
     /// Cancelled when the server leaves, after the drain: every session gets its answers and then Close 1001.
@@ -111,7 +113,12 @@ pub(crate) fn on_connect(
 /// The routes of the door.
 pub(crate) fn routes(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        let resource = web::resource("/mcp").app_data(web::Data::from(door)).route(web::get().to(upgrade));
+        let resource = web::resource("/mcp")
+            .app_data(web::Data::from(door))
+            .route(web::get().guard(guard::fn_guard(http::is_stream)).to(http::listen))
+            .route(web::get().to(upgrade))
+            .route(web::post().to(http::post))
+            .route(web::delete().to(http::end));
         config.service(resource.default_service(web::to(not_allowed)));
     }
 }
@@ -120,7 +127,7 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
     if let Err(refused) = (door.check)(&request) {
         return monitor::refused(&request, refused);
     }
-    let message = "This address takes WebSocket upgrades; Streamable HTTP is not served yet.";
+    let message = "This address takes WebSocket upgrades (GET) and Streamable HTTP (POST, GET, DELETE).";
     refusal(StatusCode::METHOD_NOT_ALLOWED, &CallError::new(ErrorKind::InvalidArguments, message))
 }
 
@@ -143,45 +150,6 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
     let (sessions, monitor) = (door.sessions.clone(), Monitor::opened(&request));
     actix_web::rt::spawn(sessions.track_future(serve(door, principal, link, monitor)));
     response
-}
-
-fn refused_for_place(no_place: NoPlace) -> HttpResponse {
-    let (status, kind, message) = match no_place {
-        NoPlace::InAll => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::OverCapacity,
-            "Every connection is taken; come back later.",
-        ),
-        NoPlace::FromHere => {
-            let message = "Your address has too many connections; close some of them.";
-            (StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message)
-        }
-    };
-    refusal(status, &CallError::new(kind, message).retry_after(NO_PLACE_RETRY))
-}
-
-fn refused_upgrade(not_an_upgrade: NotAnUpgrade) -> HttpResponse {
-    let status = match not_an_upgrade {
-        NotAnUpgrade::Plain | NotAnUpgrade::Version => StatusCode::UPGRADE_REQUIRED,
-        NotAnUpgrade::Key => StatusCode::BAD_REQUEST,
-    };
-    refusal(status, &CallError::new(ErrorKind::InvalidArguments, not_an_upgrade.to_string()))
-}
-
-fn refusal(status: StatusCode, error: &CallError) -> HttpResponse {
-    let mut response = HttpResponse::build(status);
-    if status == StatusCode::UPGRADE_REQUIRED {
-        // RFC 9110 15.5.22 and RFC 6455 4.4 ask for these.
-        response.insert_header((header::UPGRADE, "websocket"));
-        response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
-    }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.insert_header((header::ALLOW, "GET"));
-    }
-    if let Some(wait) = error.retry_after_ms {
-        response.insert_header((header::RETRY_AFTER, wait.div_ceil(1000).to_string()));
-    }
-    response.json(serde_json::json!({ "error": error }))
 }
 
 /// Answers a message that the session held when it panicked.

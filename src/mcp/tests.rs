@@ -85,6 +85,7 @@ struct Setup {
     alone: bool,
     connections: Connections,
     limits: Limits,
+    http: super::http::Sessions,
     session: exai_actors::session::messages::Settings,
     user_timeout: Duration,
 }
@@ -95,6 +96,7 @@ impl Default for Setup {
             alone: false,
             connections: Connections::new(100, 64, &[]),
             limits: Limits::default(),
+            http: super::http::Sessions::default(),
             session: session_settings(),
             user_timeout: Duration::from_secs(10),
         }
@@ -115,6 +117,7 @@ impl Setup {
             connections: self.connections.clone(),
             session: self.session,
             limits: self.limits,
+            http: self.http,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
                 on_close: Arc::new(move |session| closed.closed.lock().push(session)),
@@ -134,6 +137,7 @@ impl Setup {
         })
         .workers(1)
         .client_disconnect_timeout(Duration::ZERO)
+        .h1_allow_half_closed(false)
         .on_connect(socket::on_connect(self.user_timeout))
         .disable_signals()
         .bind("127.0.0.1:0")?;

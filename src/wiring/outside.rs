@@ -29,6 +29,7 @@ use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
 use crate::mcp::edge::Limits;
 use crate::mcp::handler::Draining;
+use crate::mcp::http::Sessions;
 use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
@@ -129,6 +130,7 @@ impl Outside {
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
+            http: Sessions::default(),
             hooks: hooks(inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),
@@ -151,6 +153,8 @@ impl Outside {
         .client_request_timeout(HEAD_WITHIN)
         // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
         .client_disconnect_timeout(Duration::ZERO)
+        // A client that goes away cancels (MCP 2026-07-28, Streamable HTTP), also while nothing is being said to it.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(CLOSE_WITHIN.as_secs())
         .disable_signals()
         .listen(clients)

@@ -148,7 +148,7 @@ impl Server {
 
     /// `GET` on the dashboard's port, with the token: status and body.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        http(self.dashboard, "GET", path).await
+        ask(self.dashboard, "GET", path, "").await
     }
 
     /// Runs another command of the binary beside it, at its addresses, to its end: exit code and everything that it wrote.
@@ -171,12 +171,12 @@ impl Server {
 
     /// `POST` on the clients' port: the status.
     pub async fn post(&self, path: &str) -> u16 {
-        http(self.mcp, "POST", path).await.0
+        ask(self.mcp, "POST", path, "").await.0
     }
 
     /// `POST` on the dashboard's port, with the token: status and body.
     pub async fn post_dashboard(&self, path: &str) -> (u16, String) {
-        http(self.dashboard, "POST", path).await
+        ask(self.dashboard, "POST", path, "").await
     }
 
     /// Closes the breakers and gates of a provider and takes it out of its parking, as an operator would.
@@ -285,10 +285,6 @@ fn address(line: &str, name: &str) -> SocketAddr {
         line.split(&format!("{name}=")).nth(1).or_else(|| line.split(&format!("\"{name}\":\"")).nth(1));
     let text = after.unwrap().chars().take_while(|char| char.is_ascii_digit() || ".:".contains(*char));
     text.collect::<String>().parse().unwrap()
-}
-
-async fn http(to: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    ask(to, method, path, "").await
 }
 
 async fn ask(to: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {

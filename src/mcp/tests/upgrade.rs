@@ -30,8 +30,8 @@ async fn only_an_upgrade_gets_in() {
         ("GET", with("Sec-WebSocket-Version", "8"), 426),
         ("GET", without("Sec-WebSocket-Key"), 400),
         ("GET", with("Sec-WebSocket-Key", "short"), 400),
-        ("POST", upgrade_headers(), 405),
-        ("DELETE", vec![], 405),
+        ("PUT", upgrade_headers(), 405),
+        ("PATCH", vec![], 405),
         ("GET", with("Authorization", "Bearer wrong"), 401),
         ("POST", with("Authorization", "Bearer wrong"), 401),
     ];

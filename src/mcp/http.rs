@@ -1,0 +1,294 @@
+//! MCP over Streamable HTTP on the path of the WebSocket: sessions for 2025-06-18 and 2025-11-25, single requests for 2026-07-28. A
+//! lost connection leaves the call of a session going on, and cancels a modern one.
+
+mod headers;
+mod life;
+mod replies;
+mod sessions;
+mod stream;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::guard::GuardContext;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytestring::ByteString;
+use exai_actors::error::{CallError, ErrorKind};
+use exai_actors::ids::Principal;
+use futures_util::StreamExt;
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage};
+use tokio_util::sync::CancellationToken;
+
+use self::headers::{SESSION, VERSION, only};
+use self::replies::{
+    EVENTS, FULL_RETRY, JSON, full, refused_message, respond, streamed, too_fast, unknown_session, wrong,
+};
+use self::sessions::Session;
+pub(crate) use self::sessions::Sessions;
+use self::stream::Log;
+use self::transport::Incoming;
+use super::connections::Place;
+use super::edge::VERSIONS;
+use super::envelope::{self, Fault, Reading};
+use super::line::{PARSE_INLINE_BYTES_MAX, read_elsewhere};
+use super::monitor;
+use super::refusals::{refusal, refused_for_place};
+use super::socket::Door;
+
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Whether a GET is for a stream and not for a WebSocket.
+pub(super) fn is_stream(context: &GuardContext<'_>) -> bool {
+    let headers = context.head().headers();
+    !headers.contains_key(header::UPGRADE)
+        && (headers.contains_key(SESSION) || headers::takes(headers, EVENTS))
+}
+
+/// `POST`: one message.
+pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
+    let door = door.into_inner();
+    let (principal, place) = match enter(&request, &door) {
+        Ok(entered) => entered,
+        Err(refused) => return monitor::refused(&request, refused),
+    };
+    let (text, reading) = match read(&request, payload, &door).await {
+        Ok(read) => read,
+        Err(refused) => return monitor::refused(&request, refused),
+    };
+    let version = only(request.headers(), VERSION);
+    let modern_header = version.is_some_and(headers::is_modern);
+    let mut message = match reading {
+        Reading::Refused(fault) => return refused_message(&fault, modern_header),
+        Reading::Nothing => return HttpResponse::Accepted().finish(),
+        Reading::Message(message) => message,
+    };
+    if let JsonRpcMessage::Request(asked) = &mut *message
+        && let Some(traceparent) = monitor::traceparent_of(&request)
+    {
+        asked.request.extensions_mut().insert(traceparent);
+    }
+    let post = Post { request, door, principal, place, bytes: text.len() };
+    let JsonRpcMessage::Request(asked) = &*message else {
+        return if modern_header { HttpResponse::Accepted().finish() } else { post.belongs(message).await };
+    };
+    let opens = matches!(asked.request, ClientRequest::InitializeRequest(_));
+    let modern_meta = asked.request.get_meta().protocol_version();
+    let modern_meta = modern_meta.is_some_and(|version| headers::is_modern(version.as_str()));
+    if !opens && (modern_header || modern_meta) {
+        return post.alone(message).await;
+    }
+    if opens { post.open(message).await } else { post.belongs(message).await }
+}
+
+/// `GET`: the stream of what belongs to no request, or the rest of a stream that broke.
+pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    let (principal, place) = match enter(&request, &door) {
+        Ok(entered) => entered,
+        Err(refused) => return monitor::refused(&request, refused),
+    };
+    if !headers::takes(request.headers(), EVENTS) {
+        return wrong(StatusCode::NOT_ACCEPTABLE, "Accept must name text/event-stream.");
+    }
+    let session = match session_of(&request, &door, &principal) {
+        Ok((_, session)) => session,
+        Err(refused) => return refused,
+    };
+    let (id, next) = match only(request.headers(), headers::LAST_EVENT) {
+        None => (0, 0),
+        Some(last) => match last.split_once('-').map(|(id, next)| (id.parse(), next.parse::<u64>())) {
+            // The event that opens a stream carries the number of the first message, every other one the one behind it.
+            Some((Ok(id), Ok(next))) => (id, next),
+            _ => return wrong(StatusCode::BAD_REQUEST, "Last-Event-ID is none of this server's."),
+        },
+    };
+    match session.log(id) {
+        Some(log) => streamed(&log, next, true, (place, None)),
+        None => wrong(StatusCode::NOT_FOUND, "That stream was read whole, or was left too long."),
+    }
+}
+
+/// `DELETE`: the end of a session. Its calls go on.
+pub(super) async fn end(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    let principal = match enter(&request, &door) {
+        Ok((principal, _)) => principal,
+        Err(refused) => return monitor::refused(&request, refused),
+    };
+    match session_of(&request, &door, &principal) {
+        Ok((_, session)) => {
+            session.end.cancel();
+            HttpResponse::NoContent().finish()
+        }
+        Err(refused) => monitor::refused(&request, refused),
+    }
+}
+
+/// One posted message.
+struct Post {
+    request: HttpRequest,
+    door: Arc<Door>,
+    principal: Principal,
+    place: Place,
+    bytes: usize,
+}
+
+impl Post {
+    /// `initialize` opens a session.
+    async fn open(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
+        if self.door.draining.begun.is_cancelled() {
+            let error = CallError::new(ErrorKind::Draining, "The server is shutting down; come back later.");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, &error.retry_after(FULL_RETRY));
+        }
+        if !self.door.http.has_room() {
+            return full();
+        }
+        let Some((key, session)) = life::open(&self.door, self.principal.clone(), &self.request) else {
+            let error = CallError::new(ErrorKind::Internal, "The system has no random numbers.");
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error);
+        };
+        let mut response = self.hand_over(&session, message, false).await;
+        if let Ok(key) = header::HeaderValue::from_str(&key) {
+            response.headers_mut().insert(header::HeaderName::from_static(SESSION), key);
+        }
+        response
+    }
+
+    /// Everything else of the eras with sessions belongs to one.
+    async fn belongs(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
+        match session_of(&self.request, &self.door, &self.principal) {
+            // An empty event is no message to clients of 2025-06-18, which knew none.
+            Ok((version, session)) => {
+                let resumable = version >= "2025-11-25";
+                self.hand_over(&session, message, resumable).await
+            }
+            Err(refused) => monitor::refused(&self.request, refused),
+        }
+    }
+
+    async fn hand_over(
+        self,
+        session: &Arc<Session>,
+        message: Box<ClientJsonRpcMessage>,
+        resumable: bool,
+    ) -> HttpResponse {
+        session.heard(self.bytes);
+        let wants_answer = matches!(*message, JsonRpcMessage::Request(_));
+        let log = if wants_answer { session.stream() } else { Log::new(0) };
+        let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
+        let sent = match &session.inbound {
+            Some(inbound) => inbound.send(incoming).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            return unknown_session();
+        }
+        if !wants_answer {
+            return HttpResponse::Accepted().finish();
+        }
+        respond(&log, resumable, false, (self.place, None)).await
+    }
+
+    /// A request of the era without sessions.
+    async fn alone(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
+        let JsonRpcMessage::Request(asked) = &*message else { return HttpResponse::Accepted().finish() };
+        let id = asked.id.clone();
+        if let Err(error) = headers::agree(self.request.headers(), &asked.request) {
+            return refused_message(&Fault { id: Some(id), error }, true);
+        }
+        let visitor = life::visitor(&self.door, self.principal.clone(), &asked.request, &self.request);
+        let Some(visitor) = visitor else { return full() };
+        visitor.heard(self.bytes);
+        let is_call = matches!(asked.request, ClientRequest::CallToolRequest(_));
+        if let Err(wait) = visitor.rate(is_call) {
+            visitor.monitor.error();
+            return too_fast(id, wait);
+        }
+        let (log, service) = (Log::new(1), CancellationToken::new());
+        let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
+        life::answer(&self.door, &visitor, incoming, service.clone());
+        respond(&log, false, true, (self.place, Some(service.drop_guard()))).await
+    }
+}
+
+/// Host, Origin and token, and then a place among the connections.
+#[expect(clippy::result_large_err, reason = "the door's own signature, once per request")]
+fn enter(request: &HttpRequest, door: &Door) -> Result<(Principal, Place), HttpResponse> {
+    let principal = (door.check)(request)?;
+    let ip = request.peer_addr().map(|peer| peer.ip());
+    let place = door.connections.enter(ip).map_err(refused_for_place)?;
+    Ok((principal, place))
+}
+
+/// The message in a body that is bounded while it arrives.
+async fn read(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    door: &Door,
+) -> Result<(ByteString, Reading), HttpResponse> {
+    let headers = request.headers();
+    let kind = only(headers, "content-type").and_then(|kind| kind.split(';').next());
+    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON)) {
+        return Err(wrong(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Post one JSON-RPC message as application/json.",
+        ));
+    }
+    if !headers::takes(headers, JSON) || !headers::takes(headers, EVENTS) {
+        let message = "Accept must name application/json and text/event-stream.";
+        return Err(wrong(StatusCode::NOT_ACCEPTABLE, message));
+    }
+    let bytes_max = door.session.message_bytes_max;
+    let too_large = || {
+        let message = format!("A message is at most {bytes_max} bytes long.");
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, &CallError::new(ErrorKind::TooLarge, message))
+    };
+    let said = only(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
+    if said.is_some_and(|said| said > bytes_max) {
+        return Err(too_large());
+    }
+    let mut body = web::BytesMut::new();
+    let whole = async {
+        while let Some(chunk) = payload.next().await {
+            let broken = |_| wrong(StatusCode::BAD_REQUEST, "The body broke off.");
+            let chunk = chunk.map_err(broken)?;
+            if body.len() + chunk.len() > bytes_max {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(())
+    };
+    let late = |_| wrong(StatusCode::REQUEST_TIMEOUT, "The body took too long.");
+    tokio::time::timeout(BODY_WITHIN, whole).await.map_err(late)??;
+    let Ok(text) = ByteString::try_from(body.freeze()) else {
+        return Err(wrong(StatusCode::BAD_REQUEST, "The body is not UTF-8."));
+    };
+    if text.len() < PARSE_INLINE_BYTES_MAX {
+        let reading = envelope::read(&text);
+        return Ok((text, reading));
+    }
+    let reading = read_elsewhere(text.clone()).await;
+    Ok((text, reading))
+}
+
+/// The session that a request names, and the version that it speaks.
+#[expect(clippy::result_large_err, reason = "as the door's own checks, once per request")]
+fn session_of<'a>(
+    request: &'a HttpRequest,
+    door: &Door,
+    principal: &Principal,
+) -> Result<(&'a str, Arc<Session>), HttpResponse> {
+    // A client that does not say has none of the eras that must (MCP 2025-06-18, basic/transports).
+    let version = only(request.headers(), VERSION).unwrap_or("2025-03-26");
+    let served = version == "2025-03-26" || VERSIONS.iter().any(|served| served.as_str() == version);
+    if !served {
+        return Err(wrong(StatusCode::BAD_REQUEST, "That MCP-Protocol-Version is not served."));
+    }
+    let Some(key) = only(request.headers(), SESSION) else {
+        let message = "Name the session with Mcp-Session-Id; `initialize` opens one.";
+        return Err(wrong(StatusCode::BAD_REQUEST, message));
+    };
+    door.http.find(key, principal).map(|session| (version, session)).ok_or_else(unknown_session)
+}

@@ -1,0 +1,255 @@
+//! One answer's way to a client over HTTP: the messages of one stream, kept until they were read whole, so that a cut connection can
+//! go on where it was. Bounded: the oldest messages give way, the last one (the answer) never does.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use exai_actors::clock::{self, Instant};
+use exai_actors::session::messages::Delivered;
+use futures_util::stream::{self, Stream};
+use parking_lot::Mutex;
+use rmcp::model::ErrorCode;
+use tokio::sync::watch;
+
+/// Messages that one stream keeps.
+const MESSAGES_MAX: usize = 128;
+/// Bytes that one stream keeps beside its last message.
+const BYTES_MAX: usize = 1024 * 1024;
+/// How often a silent stream says that it is alive.
+const COMFORT_EVERY: Duration = Duration::from_secs(15);
+/// How soon a client whose stream broke comes back.
+const RETRY_MS: u64 = 1000;
+
+/// Clones are the same stream. Its one lock (inside the `watch`) is held for a few instructions: the engine writes on one worker
+/// thread and a connection reads on another, so neither owns it.
+#[derive(Clone)]
+pub(super) struct Log {
+    id: u64,
+    state: Arc<watch::Sender<State>>,
+    delivered: Arc<Mutex<Option<Delivered>>>,
+}
+
+struct State {
+    messages: VecDeque<Arc<str>>,
+    /// Messages that gave way.
+    dropped: u64,
+    bytes: usize,
+    ended: bool,
+    code: Option<ErrorCode>,
+    /// Connections that read it, ever: the newest one alone goes on.
+    readers: u64,
+    read_at: Option<Instant>,
+}
+
+/// What a stream has to say first.
+pub(super) enum First {
+    /// Its one message, and the code of the error that it is.
+    Whole(Arc<str>, Option<ErrorCode>),
+    /// Nothing, and nothing will come.
+    Nothing,
+    /// More than one message, or it takes its time.
+    Stream,
+}
+
+impl Log {
+    pub(super) fn new(id: u64) -> Self {
+        let state = State {
+            messages: VecDeque::new(),
+            dropped: 0,
+            bytes: 0,
+            ended: false,
+            code: None,
+            readers: 0,
+            read_at: None,
+        };
+        Self { id, state: Arc::new(watch::Sender::new(state)), delivered: Arc::default() }
+    }
+
+    /// One message among several.
+    pub(super) fn push(&self, text: &str) {
+        self.state.send_if_modified(|state| !state.ended && state.keep(text));
+    }
+
+    /// The last message; `delivered` hears when it was written whole.
+    pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, delivered: Option<Delivered>) {
+        *self.delivered.lock() = delivered;
+        self.state.send_modify(|state| {
+            state.keep(text);
+            (state.ended, state.code) = (true, code);
+        });
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&self) {
+        self.state.send_modify(|state| state.ended = true);
+    }
+
+    /// Whether everything was said and a client has read it, or none of it matters.
+    pub(super) fn is_done(&self) -> bool {
+        let state = self.state.borrow();
+        state.ended && (state.read_at.is_some() || state.messages.is_empty())
+    }
+
+    /// Whether everything was said.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.borrow().ended
+    }
+
+    /// Waits until it was.
+    pub(super) async fn ended(&self) {
+        self.state.subscribe().wait_for(|state| state.ended).await.ok();
+    }
+
+    /// Whether nobody reads it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.receiver_count() == 0
+    }
+
+    /// Waits, at most so long, for what it has to say first.
+    pub(super) async fn first(&self, within: Duration) -> First {
+        let mut changes = self.state.subscribe();
+        let spoke = changes.wait_for(|state| state.ended || !state.messages.is_empty());
+        let Ok(Ok(state)) = tokio::time::timeout(within, spoke).await else { return First::Stream };
+        match (state.ended, state.messages.len(), state.messages.front()) {
+            (true, 1, Some(text)) if state.dropped == 0 => First::Whole(Arc::clone(text), state.code),
+            (true, 0, _) => First::Nothing,
+            _ => First::Stream,
+        }
+    }
+
+    /// The client has it whole.
+    pub(super) fn delivered(&self) {
+        self.state.send_modify(|state| state.read_at = Some(clock::now()));
+        if let Some(delivered) = self.delivered.lock().take() {
+            delivered();
+        }
+    }
+
+    /// The stream from its message number `next` on, as Server-Sent Events; with ids where it can be resumed. `held` lives as long as
+    /// the connection reads.
+    pub(super) fn events<T: 'static>(
+        &self,
+        next: u64,
+        resumable: bool,
+        held: T,
+    ) -> impl Stream<Item = Result<Bytes, Infallible>> + use<T> {
+        let mut number = 0;
+        self.state.send_modify(|state| {
+            state.readers += 1;
+            number = state.readers;
+        });
+        let reader = Reader {
+            log: self.clone(),
+            changes: self.state.subscribe(),
+            next,
+            number,
+            resumable,
+            begun: false,
+            held,
+        };
+        stream::unfold(reader, |mut reader| async {
+            let bytes = reader.next().await?;
+            Some((Ok(bytes), reader))
+        })
+    }
+
+    /// One message as the whole body.
+    pub(super) fn body<T: 'static>(
+        self,
+        text: Arc<str>,
+        held: T,
+    ) -> impl Stream<Item = Result<Bytes, Infallible>> + use<T> {
+        stream::unfold((self, Some(text), held), |(log, text, held)| async {
+            let Some(text) = text else {
+                written().await;
+                log.delivered();
+                return None;
+            };
+            Some((Ok(Bytes::copy_from_slice(text.as_bytes())), (log, None, held)))
+        })
+    }
+}
+
+impl State {
+    fn keep(&mut self, text: &str) -> bool {
+        self.bytes += text.len();
+        self.messages.push_back(text.into());
+        while self.messages.len() > 1 && (self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX) {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= oldest.len();
+            self.dropped += 1;
+        }
+        true
+    }
+}
+
+/// One connection that reads a stream.
+struct Reader<T> {
+    log: Log,
+    changes: watch::Receiver<State>,
+    next: u64,
+    number: u64,
+    resumable: bool,
+    begun: bool,
+    #[expect(dead_code, reason = "held, never read")]
+    held: T,
+}
+
+impl<T> Reader<T> {
+    async fn next(&mut self) -> Option<Bytes> {
+        if !self.begun {
+            self.begun = true;
+            // Headers go out with the first bytes, and only then does the server notice a client that goes away.
+            let first = if self.resumable {
+                format!("id: {}-{}\nretry: {RETRY_MS}\ndata: \n\n", self.log.id, self.next)
+            } else {
+                ": open\n\n".to_owned()
+            };
+            return Some(first.into());
+        }
+        loop {
+            let found = {
+                let state = self.changes.borrow_and_update();
+                if state.readers != self.number {
+                    return None;
+                }
+                let at = self.next.max(state.dropped);
+                let found = state.messages.get(usize::try_from(at - state.dropped).unwrap_or(usize::MAX));
+                let found = found.map(|text| (at, Arc::clone(text)));
+                (found, state.ended)
+            };
+            match found {
+                (Some((at, text)), _) => {
+                    self.next = at + 1;
+                    return Some(self.event(&text));
+                }
+                (None, true) => {
+                    written().await;
+                    self.log.delivered();
+                    return None;
+                }
+                (None, false) => match tokio::time::timeout(COMFORT_EVERY, self.changes.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return None,
+                    Err(_) => return Some(Bytes::from_static(b": alive\n\n")),
+                },
+            }
+        }
+    }
+
+    fn event(&self, text: &str) -> Bytes {
+        if self.resumable {
+            format!("id: {}-{}\nevent: message\ndata: {text}\n\n", self.log.id, self.next).into()
+        } else {
+            format!("event: message\ndata: {text}\n\n").into()
+        }
+    }
+}
+
+/// Lets the server write what it was given: a body whose connection has broken by then is dropped here.
+async fn written() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
