@@ -122,7 +122,7 @@ async fn fail(world: &World, client: &mut Client) {
         let reply = client.call("chat", arguments).await;
         silent("an error about arguments", &reply.0.to_string());
     }
-    let meta = json!({ "traceparent": ARGUMENT, "exai/answerWithinMs": 7, "tracestate": PROMPT });
+    let meta = json!({ "traceparent": ARGUMENT, "tracestate": PROMPT });
     let traced = json!({ "name": "chat", "arguments": question(), "_meta": meta });
     client.request("tools/call", traced).await;
     let unknown = json!({ "prompt": PROMPT, "model": ARGUMENT });

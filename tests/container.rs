@@ -15,12 +15,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use exai::{Home, Ran};
-use exai_upstream::{Make, Upstream};
+use exai_upstream::{Make, Script, Upstream};
 
 /// What must appear in no output.
 const KEY: &str = "sk-canary-of-the-container";
 const TOKEN: &str = "token-canary-of-the-container";
 const PROMPT: &str = "prompt-canary-of-the-container";
+/// Calls that run when the container is stopped.
+const SLOW_CALLS: usize = 4;
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docker").join(name)).unwrap()
@@ -47,6 +49,48 @@ fn the_example_is_a_configuration() {
     assert_eq!(home.run(&["token"]).code, Some(0), "{:?}", home.run(&["token"]));
     home.set("EXAI_LIMITS__NO_SUCH_KEY", "1");
     assert_eq!(home.run(&["token"]).code, Some(2));
+}
+
+/// The keys that `src/config/` documents, as variables.
+fn documented() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+    let source = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let keys = |text: &str, within: &str| {
+        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("/// `")?.split_once('`'));
+        let keys =
+            lines.filter(|(key, rest)| rest.starts_with([':', ',', ' ']) && !key.contains([' ', '[', '=']));
+        let keys = keys.map(|(key, _)| format!("{within}{key}")).filter(|key| key.contains('.'));
+        keys.map(|key| format!("EXAI_{}", key.to_uppercase().replace('.', "__"))).collect::<Vec<_>>()
+    };
+    let provider = source("providers.rs");
+    let provider = provider.split("pub(crate) struct Provider {").nth(1).unwrap();
+    let provider = provider.split("\n}").next().unwrap();
+    let named = [keys(&source("sections.rs"), ""), keys(&source("storage.rs"), "")];
+    [named.concat(), keys(provider, "providers.NAME.")].concat()
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let text = read(".env.example");
+    let there =
+        |key: &str| text.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key}=")));
+    let documented = documented();
+    assert!(documented.len() >= 30, "{documented:?}");
+    for key in &documented {
+        let example =
+            key.replace("PROVIDERS__NAME", "PROVIDERS__LOCAL").replace("CLIENTS__NAME", "CLIENTS__CURSOR");
+        assert!(there(&example), "{key} is not in .env.example");
+    }
+    // What is commented out is a configuration as well.
+    let mut home = Home::new();
+    let hidden = text.lines().filter_map(|line| line.strip_prefix("#EXAI_")?.split_once('='));
+    let hidden = hidden.collect::<Vec<_>>();
+    assert!(hidden.len() >= 20, "{hidden:?}");
+    for (name, value) in hidden {
+        home.set(&format!("EXAI_{name}"), value);
+    }
+    let ran = home.run(&["migrate"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[test]
@@ -138,6 +182,11 @@ fn the_containers_start_serves_and_drains() {
     let ready = exai::within(Duration::from_secs(30), || home.run(&["health"]).code == Some(0));
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let asked = home.run(&["ask", PROMPT]);
+    // What runs when it is told to stop is answered first.
+    kimi.set_default(Script::of("delay=1500"));
+    let slow = (0..SLOW_CALLS).map(|n| home.command(&["ask", &format!("{PROMPT} {n}")]).spawn().unwrap());
+    let slow = slow.collect::<Vec<_>>();
+    let under_way = exai::within(Duration::from_secs(20), || kimi.journal().len() > SLOW_CALLS);
     let mut stop = Command::new("kill");
     stop.args(["-TERM", &child.id().to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ran::of(stop);
@@ -147,6 +196,7 @@ fn the_containers_start_serves_and_drains() {
     }
     let code = child.wait().unwrap().code();
     let log = reader.join().unwrap();
+    let slow = slow.into_iter().map(|child| child.wait_with_output().unwrap()).collect::<Vec<_>>();
     assert!(ready, "it never got ready: {log}");
     for line in
         ["Uid:\t10001\t10001", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"]
@@ -154,6 +204,10 @@ fn the_containers_start_serves_and_drains() {
         assert!(status.contains(line), "{line} in {status}");
     }
     assert_eq!((asked.code, ended, code), (Some(0), true, Some(0)), "{asked:?} {log}");
+    assert!(
+        under_way && slow.iter().all(|ask| ask.status.success() && !ask.stdout.is_empty()),
+        "{slow:?} {log}"
+    );
     for canary in [KEY, TOKEN, PROMPT, asked.stdout.trim()] {
         assert!(!canary.is_empty() && !log.contains(canary), "{canary} in {log}");
     }

@@ -97,11 +97,31 @@ fn all_is_well_without_a_daemon_and_with_one() {
     let ran = doctor(&machine.home, &["--json"]);
     let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told["ok"], true);
-    assert!(told["checks"].as_array().unwrap().len() >= 8, "{told}");
+    let checks = told["checks"].as_array().unwrap();
+    assert!(checks.len() >= 8, "{told}");
+    for check in checks {
+        assert!(check.as_object().unwrap().keys().eq(["check", "detail", "fix", "ok"]), "{check}");
+        assert!(check["ok"] == true && check["fix"].is_null() && check["detail"].is_string(), "{check}");
+    }
     let mut stranger = machine;
     stranger.home.set("EXAI_TOKEN", "not-the-token-of-the-daemon");
     let ran = stranger.home.run(&["doctor"]);
     assert!(ran.code == Some(1) && ran.stdout.contains("FAIL question: "), "{ran:?}");
+}
+
+/// The promise is two seconds on a machine that does nothing else: of some tries one had such a moment.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a person's time is real time")]
+fn all_is_well_within_two_seconds() {
+    let machine = machine();
+    let _daemon = serve(&machine.home);
+    let took = (0..5).map(|_| {
+        let began = std::time::Instant::now();
+        assert_eq!(doctor(&machine.home, &[]).code, Some(0));
+        began.elapsed()
+    });
+    let took = took.collect::<Vec<_>>();
+    assert!(took.iter().min().unwrap() < &Duration::from_secs(2), "{took:?}");
 }
 
 #[test]
@@ -204,8 +224,33 @@ fn faults_of_the_token() {
     let file = machine.home.folder().join(".config/exai/token");
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     finds(&machine.home, "other users can read the token", "chmod 600");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    finds(&machine.home, "the token's file cannot be read", "give it to this user with its folder");
     machine.home.set("EXAI_TOKEN", "short");
     finds(&machine.home, "short enough to be guessed", "unset EXAI_TOKEN");
+}
+
+#[test]
+#[ignore = "needs root: the token's file is somebody else's"]
+fn a_token_that_this_user_may_not_read() {
+    let mut machine = machine();
+    machine.home.set("EXAI_TOKEN", "");
+    machine.home.run(&["token"]);
+    let program = machine.home.folder().join("exai");
+    fs::copy(env!("CARGO_BIN_EXE_exai"), &program).unwrap();
+    for folder in ["", ".config", ".config/exai"] {
+        fs::set_permissions(machine.home.folder().join(folder), Permissions::from_mode(0o755)).unwrap();
+    }
+    let doctor = machine.home.command(&["doctor"]);
+    let mut other = std::process::Command::new("setpriv");
+    other.args(["--reuid", "10001", "--regid", "10001", "--clear-groups"]).arg(&program).arg("doctor");
+    other.current_dir(machine.home.folder()).env_clear();
+    other.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let ran = Ran::of(other);
+    assert!(ran.code == Some(1) && ran.stdout.contains("the token's file cannot be read"), "{ran:?}");
+    assert!(ran.stdout.contains("fix: give it to this user"), "{ran:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod client;
 #[path = "support/database.rs"]
 mod database;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/world.rs"]
@@ -143,4 +145,37 @@ async fn every_line_of_a_call_says_whose_it_is_as_text() {
 #[tokio::test]
 async fn every_line_of_a_call_says_whose_it_is_as_json() {
     lines_name_their_call("json").await;
+}
+
+/// Over HTTP each request has a header of its own, and what one says is nothing to the next.
+#[tokio::test]
+async fn over_http_each_request_has_a_trace_of_its_own() {
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("RUST_LOG", "trace").set("EXAI_LOG__FORMAT", "json");
+    })
+    .await;
+    let session = http::open(&world.server, "2025-11-25").await;
+    let legacy = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
+    let modern = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "chat")];
+    let mut id = 0;
+    for era in [&legacy[..], &modern[..]] {
+        for traceparent in [Some(OF_CONNECTION), Some(OF_REQUEST), None] {
+            id += 1;
+            let params = json!({ "name": "chat", "arguments": { "prompt": format!("question {id}") } });
+            let method = if era.len() == 3 { http::modern } else { http::request };
+            let asked = method(id, "tools/call", params);
+            let headers = era.iter().copied().chain(traceparent.map(|said| ("traceparent", said)));
+            let headers = headers.collect::<Vec<_>>();
+            let before = world.server.output().len();
+            let reply = http::post(&world.server, &headers, &asked).await.answer(id).await;
+            let call = reply["result"]["_meta"]["exai/receipt"]["call_id"].as_str().unwrap().to_owned();
+            let lines = lines_of_call(&world, "json", before).await;
+            let of_call = lines.iter().filter(|line| line.field("call") == Some(&call)).collect::<Vec<_>>();
+            assert!(of_call.len() >= 2, "{lines:?}");
+            for line in of_call {
+                assert_eq!(line.field("traceparent"), traceparent, "{line:?}");
+                assert!(line.field("session").is_some(), "{line:?}");
+            }
+        }
+    }
 }

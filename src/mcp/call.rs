@@ -113,7 +113,7 @@ impl Handler {
     fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, CallError> {
         let Terms { idempotency_key, retry_unknown } = Terms::read(&context.meta)?;
         let caller = Caller::new(self.principal.clone(), self.session);
-        let traceparent = self.monitor.traceparent(&context.meta);
+        let traceparent = self.monitor.traceparent(context);
         Ok(Caller { idempotency_key, retry_unknown, traceparent, ..caller })
     }
 

@@ -18,7 +18,7 @@ use bytestring::ByteString;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::Principal;
 use futures_util::StreamExt;
-use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, JsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage};
 use tokio_util::sync::CancellationToken;
 
 use self::headers::{SESSION, VERSION, only};
@@ -60,11 +60,16 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
     };
     let version = only(request.headers(), VERSION);
     let modern_header = version.is_some_and(headers::is_modern);
-    let message = match reading {
+    let mut message = match reading {
         Reading::Refused(fault) => return refused_message(&fault, modern_header),
         Reading::Nothing => return HttpResponse::Accepted().finish(),
         Reading::Message(message) => message,
     };
+    if let JsonRpcMessage::Request(asked) = &mut *message
+        && let Some(traceparent) = monitor::traceparent_of(&request)
+    {
+        asked.request.extensions_mut().insert(traceparent);
+    }
     let post = Post { request, door, principal, place, bytes: text.len() };
     let JsonRpcMessage::Request(asked) = &*message else {
         return if modern_header { HttpResponse::Accepted().finish() } else { post.belongs(message).await };

@@ -1,16 +1,16 @@
 //! One connection as the connection monitor sees it: what went over it, who is behind it, and how it ended. Never what was said.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
-use exai_actors::clock::{self, UtcMillis};
+use exai_actors::clock::UtcMillis;
 use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
 use exai_actors::trail::Traceparent;
-use rmcp::model::RequestMetaObject;
+use rmcp::service::{RequestContext, RoleServer};
 use serde_json::Value;
 
 /// Where a client says to which trace of its own this belongs (W3C Trace Context): a header, and a key of `_meta`.
@@ -28,8 +28,7 @@ struct Line {
     traceparent: Option<Traceparent>,
     /// Messages that came before anybody knew from whom.
     early: AtomicU64,
-    messages: [AtomicU64; 2],
-    active_at: AtomicI64,
+    sent: AtomicU64,
 }
 
 impl Monitor {
@@ -44,24 +43,23 @@ impl Monitor {
     }
 
     fn begun(request: &HttpRequest, http: bool) -> Self {
-        let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let traceparent = traceparent.and_then(Traceparent::read);
-        let line = Line { http, peer: peer_of(request), traceparent, ..Line::default() };
-        let monitor = Self(Arc::new(line));
+        // Over HTTP each request has its own.
+        let traceparent = if http { None } else { traceparent_of(request) };
+        let monitor = Self(Arc::new(Line { http, peer: peer_of(request), traceparent, ..Line::default() }));
         let lot = Lot { kind: monitor.kind(), ..lot(Direction::Open, "opened", Weight::Lasting) };
         events::note(lot, || Facts { peer: Arc::clone(&monitor.0.peer), ..Facts::default() });
         monitor
     }
 
-    fn kind(&self) -> Kind {
-        if self.0.http { Kind::Http } else { Kind::Websocket }
+    /// Where a request stands in its client's trace, by what its `_meta` says, else by the header that it came with, or that the
+    /// connection was opened with. What is no traceparent is ignored, as the recommendation wants.
+    pub(super) fn traceparent(&self, context: &RequestContext<RoleServer>) -> Option<Traceparent> {
+        let said = context.meta.get(TRACEPARENT).and_then(Value::as_str).and_then(Traceparent::read);
+        said.or_else(|| context.extensions.get().copied()).or(self.0.traceparent)
     }
 
-    /// Where a request stands in its client's trace, by what its `_meta` says, else by what the connection was opened with. What is
-    /// no traceparent is ignored, as the recommendation wants.
-    pub(super) fn traceparent(&self, meta: &RequestMetaObject) -> Option<Traceparent> {
-        let said = meta.get(TRACEPARENT).and_then(Value::as_str).and_then(Traceparent::read);
-        said.or(self.0.traceparent)
+    fn kind(&self) -> Kind {
+        if self.0.http { Kind::Http } else { Kind::Websocket }
     }
 
     /// The client said who it is; once.
@@ -86,24 +84,13 @@ impl Monitor {
         if let Some(client) = self.0.client.get() {
             client.message_out();
         }
+        self.0.sent.fetch_add(1, Ordering::Relaxed);
         self.note_message(Direction::Out, bytes);
-    }
-
-    /// From where it came.
-    pub(super) fn peer(&self) -> &str {
-        &self.0.peer
-    }
-
-    /// Messages from and to the client, and when the last of them went.
-    pub(super) fn activity(&self) -> (u64, u64, UtcMillis) {
-        let [messages_in, messages_out] = &self.0.messages;
-        let active_at = UtcMillis(self.0.active_at.load(Ordering::Relaxed));
-        (messages_in.load(Ordering::Relaxed), messages_out.load(Ordering::Relaxed), active_at)
     }
 
     /// Messages that went out to the client.
     pub(super) fn messages_out(&self) -> u64 {
-        self.activity().1
+        self.0.sent.load(Ordering::Relaxed)
     }
 
     /// A request was answered with an error.
@@ -129,9 +116,6 @@ impl Monitor {
     }
 
     fn note_message(&self, direction: Direction, bytes: usize) {
-        let way = usize::from(direction == Direction::Out);
-        self.0.messages[way].fetch_add(1, Ordering::Relaxed);
-        self.0.active_at.store(clock::utc_now().0, Ordering::Relaxed);
         let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }
@@ -147,6 +131,12 @@ pub(super) fn refused(request: &HttpRequest, answer: HttpResponse) -> HttpRespon
 
 fn lot(direction: Direction, outcome: &'static str, weight: Weight) -> Lot {
     Lot { kind: Kind::Websocket, direction, outcome: outcome.into(), weight }
+}
+
+/// Where a request stands in its client's trace, by its header.
+pub(super) fn traceparent_of(request: &HttpRequest) -> Option<Traceparent> {
+    let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    header.and_then(Traceparent::read)
 }
 
 fn peer_of(request: &HttpRequest) -> Arc<str> {

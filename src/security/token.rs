@@ -88,7 +88,7 @@ pub(crate) enum TokenError {
         address: SocketAddr,
     },
     /// The token's file cannot be read or made.
-    #[error("{path}: the token's file cannot be read or made; fix: make the folder writable, or set EXAI_TOKEN", path = .path.display())]
+    #[error("{path}: the token's file cannot be read or made; fix: give it to this user with its folder, or set EXAI_TOKEN", path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
