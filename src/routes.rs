@@ -25,7 +25,7 @@ use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
-use exai_actors::models::Catalogue;
+use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use crate::security::{Gate, doorkeeper};
@@ -50,7 +50,7 @@ pub(crate) struct Door {
     /// What `/metrics` tells.
     pub(crate) scrape: Scrape,
     /// Which models there are.
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: CurrentCatalogue,
 }
 
 /// The routes of the dashboard's port, for `App::configure`.
@@ -118,6 +118,7 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use exai_actors::clock::{self, UtcMillis};
     use exai_actors::health::Status;
+    use exai_actors::models::Catalogue;
     use serde_json::Value;
 
     use super::*;
@@ -135,7 +136,7 @@ mod tests {
             started: clock::now(),
             supervisors: Arc::default(),
             scrape: Scrape::nothing(),
-            catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+            catalogue: CurrentCatalogue::fixed(Catalogue::new(std::iter::empty()).unwrap()),
         };
         let app = init_service(App::new().configure(dashboard(door))).await;
         let response = call_service(&app, request.to_request()).await;

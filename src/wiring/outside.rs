@@ -14,7 +14,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
-use exai_actors::models::Catalogue;
+use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
@@ -76,7 +76,7 @@ pub(super) struct Inner {
     pub(super) scrape: routes::Scrape,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
-    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) catalogue: CurrentCatalogue,
 }
 
 /// The running servers.

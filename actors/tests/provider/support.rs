@@ -81,6 +81,7 @@ pub(crate) fn provider_at(
         dialect: dialect(make),
         timeouts,
         tasks: tasks.clone(),
+        listings: None,
     };
     (provider::start(&Arbiter::current(), born, |_| {}), tasks)
 }
