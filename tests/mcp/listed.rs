@@ -44,7 +44,7 @@ async fn what_a_provider_lists_can_be_asked() {
 
 #[tokio::test]
 async fn a_list_that_fails_or_hangs_holds_nothing_up() {
-    for script in ["refuse=503", "delay=600000", "html"] {
+    for script in ["refuse=503", "slow-headers=600000", "html"] {
         let double = Upstream::start(Make::OpenAi).unwrap();
         double.push_script_to("/models", Script::of(script));
         let server = server(&double).await;

@@ -1,3 +1,5 @@
+//! What names mean, what is inherited, what providers may add, and what an unknown name is answered with.
+
 use std::collections::HashSet;
 
 use super::*;
