@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, ResponseError, web};
 use exai_actors::clock::{self, Instant};
@@ -87,6 +87,18 @@ pub(super) struct Outside {
     handles: [ServerHandle; 2],
 }
 
+/// The dashboard's port.
+fn serve_people(listener: TcpListener, door: routes::Door) -> Result<Server, StartError> {
+    let server = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
+        .workers(1)
+        .client_request_timeout(HEAD_WITHIN)
+        .shutdown_timeout(CLOSE_WITHIN.as_secs())
+        .disable_signals()
+        .listen(listener)
+        .map_err(StartError::Thread)?;
+    Ok(server.run())
+}
+
 impl Outside {
     /// Opens both doors.
     pub(super) fn open(
@@ -110,14 +122,7 @@ impl Outside {
             scrape: inner.scrape,
             catalogue: inner.catalogue,
         };
-        let people = HttpServer::new(move || App::new().configure(routes::dashboard(door.clone())))
-            .workers(1)
-            .client_request_timeout(HEAD_WITHIN)
-            .shutdown_timeout(CLOSE_WITHIN.as_secs())
-            .disable_signals()
-            .listen(people)
-            .map_err(StartError::Thread)?
-            .run();
+        let people = serve_people(people, door)?;
         let guarded = inner.gate.clone();
         let door = Arc::new(socket::Door {
             check: checked_by(inner.gate),
