@@ -119,7 +119,7 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use exai_actors::clock::{self, UtcMillis};
     use exai_actors::health::{HealthBoard, Status};
-    use exai_actors::models::Catalogue;
+    use exai_actors::models::{Catalogue, CurrentCatalogue};
     use serde_json::Value;
 
     use super::*;
@@ -137,7 +137,7 @@ mod tests {
             started: clock::now(),
             supervisors: Arc::default(),
             scrape: Scrape::nothing(),
-            catalogue: Arc::new(Catalogue::new(std::iter::empty()).unwrap()),
+            catalogue: CurrentCatalogue::fixed(Catalogue::new(std::iter::empty()).unwrap()),
             browsers: Browsers::default(),
             folder: Folder::default(),
         };

@@ -16,7 +16,7 @@ mod storage;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,10 +30,12 @@ use exai_actors::events;
 use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::{Metrics, messages::Flush};
-use exai_actors::models::Catalogue;
+use exai_actors::models::CurrentCatalogue;
+use exai_actors::provider::Listings;
 use exai_actors::storage::migrate;
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Inputs};
@@ -160,12 +162,14 @@ impl Inside {
         let (store, writer) = (storage.store.clone(), storage.writer.clone());
         let Counted { metrics, load, scrape } =
             counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
-        let catalogue = Arc::new(providers::catalogue(&config)?);
-        let default_model = providers::default_model(&config, &catalogue)?;
-        let links = providers::start(&config, &core.handle(), &metrics.address, &deaths)?;
+        let configured = providers::catalogue(&config)?;
+        let default_model = providers::default_model(&config, &configured)?;
+        let (listings, listed) = watch::channel(Listings::new());
+        let links = providers::start(&config, &core.handle(), &metrics.address, &deaths, &listings)?;
+        let catalogue = providers::follow(configured, listed);
         let supervisors = providers::supervisors(&links);
         let setup = Setup {
-            catalogue: Arc::clone(&catalogue),
+            catalogue: catalogue.clone(),
             default_model: default_model.clone(),
             limits: limits(&config),
             queue_wait: config.limits.queue_wait,
@@ -182,7 +186,7 @@ impl Inside {
         actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
         monitor::start(&writer);
         actix_rt::spawn(signs::vitals(&config, &replica, &board, &scrape).watch(beats));
-        let about = about(&config, Arc::clone(&catalogue), default_model, &board);
+        let about = about(&config, catalogue.clone(), default_model, &board);
         let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
         actix_rt::spawn(reload::on_hangup(reloader.clone()));
         let (seen, named) = (metrics.published.clone(), supervisors.clone());
@@ -266,7 +270,7 @@ async fn drain(
 }
 
 /// What the server tells of itself.
-fn about(config: &Config, catalogue: Arc<Catalogue>, default_model: String, board: &HealthBoard) -> About {
+fn about(config: &Config, catalogue: CurrentCatalogue, default_model: String, board: &HealthBoard) -> About {
     let left_out = config.left_out.iter().map(|out| (out.name.clone(), out.reason.clone())).collect();
     About {
         version: env!("CARGO_PKG_VERSION"),

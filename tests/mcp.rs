@@ -21,6 +21,8 @@ mod eras;
 mod handovers;
 #[path = "mcp/lasting.rs"]
 mod lasting;
+#[path = "mcp/listed.rs"]
+mod listed;
 #[path = "mcp/paging.rs"]
 mod paging;
 #[path = "mcp/parallel.rs"]

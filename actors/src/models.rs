@@ -1,12 +1,14 @@
 //! The catalogue: which models exist, at which provider, with which limits and prices. Data from `models/catalogue.toml`, merged
-//! with what the configuration adds. It never asks a provider anything.
+//! with what the configuration adds and what the providers list. It never asks a provider anything.
 
 mod catalogue;
+mod current;
 pub mod fit;
 pub mod pages;
 pub mod tokens;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownModel};
+pub use current::CurrentCatalogue;
 
 use serde::{Deserialize, Serialize};
 

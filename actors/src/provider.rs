@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod endpoint;
 pub mod errors;
 pub mod fold;
+mod listing;
 pub mod messages;
 mod pulse;
 mod refusal;
@@ -15,3 +16,4 @@ pub mod sse;
 mod transport;
 
 pub use actor::{Provider, ProviderStart, Timeouts, start};
+pub use listing::{ListedModel, Listings};

@@ -1,11 +1,11 @@
 //! One connection as the connection monitor sees it: what went over it, who is behind it, and how it ended. Never what was said.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
-use exai_actors::clock::UtcMillis;
+use exai_actors::clock::{self, UtcMillis};
 use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
@@ -28,7 +28,8 @@ struct Line {
     traceparent: Option<Traceparent>,
     /// Messages that came before anybody knew from whom.
     early: AtomicU64,
-    sent: AtomicU64,
+    messages: [AtomicU64; 2],
+    active_at: AtomicI64,
 }
 
 impl Monitor {
@@ -84,13 +85,24 @@ impl Monitor {
         if let Some(client) = self.0.client.get() {
             client.message_out();
         }
-        self.0.sent.fetch_add(1, Ordering::Relaxed);
         self.note_message(Direction::Out, bytes);
+    }
+
+    /// From where it came.
+    pub(super) fn peer(&self) -> &str {
+        &self.0.peer
+    }
+
+    /// Messages from and to the client, and when the last of them went.
+    pub(super) fn activity(&self) -> (u64, u64, UtcMillis) {
+        let [messages_in, messages_out] = &self.0.messages;
+        let active_at = UtcMillis(self.0.active_at.load(Ordering::Relaxed));
+        (messages_in.load(Ordering::Relaxed), messages_out.load(Ordering::Relaxed), active_at)
     }
 
     /// Messages that went out to the client.
     pub(super) fn messages_out(&self) -> u64 {
-        self.0.sent.load(Ordering::Relaxed)
+        self.activity().1
     }
 
     /// A request was answered with an error.
@@ -116,6 +128,9 @@ impl Monitor {
     }
 
     fn note_message(&self, direction: Direction, bytes: usize) {
+        let way = usize::from(direction == Direction::Out);
+        self.0.messages[way].fetch_add(1, Ordering::Relaxed);
+        self.0.active_at.store(clock::utc_now().0, Ordering::Relaxed);
         let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }

@@ -55,11 +55,9 @@ pub(super) async fn operate(
         let message = "There is no such provider; GET /api/breakers names those there are.";
         return Ok(refused(HttpResponse::NotFound(), ErrorKind::NotFound, message));
     };
+    let catalogue = door.catalogue.get();
     let served = |model: &String| {
-        door.catalogue
-            .models()
-            .iter()
-            .find(|one| one.provider.as_str() == provider && one.id.as_str() == model)
+        catalogue.models().iter().find(|one| one.provider.as_str() == provider && one.id.as_str() == model)
     };
     let model = match &model {
         Some(model) => match served(model) {

@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::{Principal, ProviderName};
-use exai_actors::models::Catalogue;
+use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use super::assets::Folder;
@@ -36,7 +36,7 @@ pub(crate) struct Door {
     /// What `/metrics` tells.
     pub(crate) scrape: Scrape,
     /// Which models there are.
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: CurrentCatalogue,
     /// Who has logged in.
     pub(crate) browsers: Browsers,
     /// Where the pages are, when not in the binary.

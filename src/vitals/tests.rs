@@ -1,3 +1,5 @@
+//! What signs mean what, and that busy is not sick.
+
 use std::time::Duration;
 
 use exai_actors::clock::{Moment, UtcMillis};

@@ -14,7 +14,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
-use exai_actors::models::Catalogue;
+use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
@@ -76,7 +76,7 @@ pub(super) struct Inner {
     pub(super) scrape: routes::Scrape,
     pub(super) writer: Addr<StorageWriter>,
     pub(super) supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
-    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) catalogue: CurrentCatalogue,
     pub(super) panel: routes::Panel,
 }
 
@@ -194,7 +194,7 @@ fn people_door(inner: &Inner, config: &Config) -> routes::Door {
         started: inner.started,
         supervisors: Arc::new(inner.supervisors.clone()),
         scrape: inner.scrape.clone(),
-        catalogue: Arc::clone(&inner.catalogue),
+        catalogue: inner.catalogue.clone(),
         browsers: Browsers::default(),
         folder: routes::Folder(config.dashboard.folder.clone()),
     }

@@ -1,15 +1,18 @@
 //! The configured providers: their models, and one supervisor for each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle};
 use exai_actors::dispatcher::ProviderLink;
 use exai_actors::ids::ProviderName;
 use exai_actors::metrics::Metrics;
-use exai_actors::models::{BadCatalogue, Catalogue};
-use exai_actors::provider::Timeouts;
+use exai_actors::models::{BadCatalogue, Catalogue, CurrentCatalogue};
 use exai_actors::provider::endpoint::{Endpoint, Key};
+use exai_actors::provider::{Listings, Timeouts};
 use exai_actors::provider_supervisor::{self, ProviderConfig, ProviderSupervisor, Wiring};
+
+use tokio::sync::watch;
 
 use super::StartError;
 use super::deaths::{self, Deaths};
@@ -53,9 +56,23 @@ pub(super) fn start(
     arbiter: &ArbiterHandle,
     metrics: &Addr<Metrics>,
     deaths: &Deaths,
+    listings: &watch::Sender<Listings>,
 ) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
     let wiring = Wiring { arbiter, board: deaths.board.clone(), metrics: metrics.clone() };
-    config.providers.iter().map(|one| start_one(one, &wiring, deaths)).collect()
+    config.providers.iter().map(|one| start_one(one, &wiring, deaths, listings)).collect()
+}
+
+/// The catalogue, which takes up what the providers list for as long as they run.
+pub(super) fn follow(configured: Catalogue, mut listed: watch::Receiver<Listings>) -> CurrentCatalogue {
+    let (published, seen) = watch::channel(Arc::new(configured.clone()));
+    actix_rt::spawn(async move {
+        while listed.changed().await.is_ok() {
+            let merged = configured.with(&listed.borrow_and_update());
+            // Nobody who reads it is nobody to tell.
+            let _ = published.send(Arc::new(merged));
+        }
+    });
+    CurrentCatalogue::following(seen)
 }
 
 /// Who decides whether calls may go to each.
@@ -69,6 +86,7 @@ fn start_one(
     provider: &Provider,
     wiring: &Wiring<'_>,
     deaths: &Deaths,
+    listings: &watch::Sender<Listings>,
 ) -> Result<(ProviderName, ProviderLink), StartError> {
     let key = Key::new(provider.api_key.as_ref().map(|key| key.reveal()).unwrap_or_default());
     let timeouts = Timeouts { first_byte: provider.first_byte_timeout, idle: provider.idle_timeout };
@@ -81,6 +99,7 @@ fn start_one(
         key,
         models: provider.models.clone(),
         timeouts,
+        listings: Some(listings.clone()),
     };
     let deaths = deaths.clone();
     // The supervisor itself tells the board of its connection, and starts it anew.

@@ -44,7 +44,8 @@ pub(super) async fn name_alternative(desk: &Desk, refused: &Model, refusal: Call
 
 async fn first_free(desk: &Desk, refused: &Model) -> Option<ModelId> {
     let mut by_provider = BTreeMap::<&ProviderName, Vec<ModelId>>::new();
-    for model in desk.setup.catalogue.models().iter().filter(|model| model.id != refused.id) {
+    let catalogue = desk.setup.catalogue.get();
+    for model in catalogue.models().iter().filter(|model| model.id != refused.id) {
         by_provider.entry(&model.provider).or_default().push(model.id.clone());
     }
     let own = by_provider.remove_entry(&refused.provider);

@@ -1,7 +1,6 @@
 //! What every consultation works with: the catalogue, the permits, the journal and the providers. Made once, shared by all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
@@ -15,7 +14,7 @@ use super::permits::Permits;
 use super::roster::Roster;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::ProviderName;
-use crate::models::Catalogue;
+use crate::models::CurrentCatalogue;
 use crate::provider_supervisor::ProviderSupervisor;
 use crate::storage::Store;
 use crate::storage_writer::StorageWriter;
@@ -23,7 +22,7 @@ use crate::storage_writer::StorageWriter;
 /// What the dispatcher is given at birth.
 pub struct Setup {
     /// Which models there are.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: CurrentCatalogue,
     /// The model of a new conversation whose caller names none.
     pub default_model: String,
     /// Who may run.

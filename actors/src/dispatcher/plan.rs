@@ -61,7 +61,7 @@ impl Plan {
         let last_model =
             thread.as_ref().and_then(|thread| thread.turns.last()).map(|turn| turn.model.as_str());
         let wanted = asked_model.or(last_model).unwrap_or(&desk.setup.default_model);
-        let model = desk.setup.catalogue.resolve(wanted).map_err(|unknown| unknown.to_call_error())?;
+        let model = desk.setup.catalogue.get().resolve(wanted).map_err(|unknown| unknown.to_call_error())?;
         let output_tokens_max = output_cap(&model, question)?;
         let question_tokens = question.prompt_tokens;
         let (used, turns) = match thread {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{Model, Price, Thinking};
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{ModelId, ProviderName};
+use crate::provider::Listings;
 
 /// The data file.
 const DATA: &str = include_str!("catalogue.toml");
@@ -18,10 +19,17 @@ const UNKNOWN_CONTEXT_TOKENS: u32 = 131_072;
 const UNKNOWN_OUTPUT_TOKENS: u32 = 16_384;
 /// Models that a refusal names at most; the `models` tool lists all.
 const NAMED_MAX: usize = 40;
+/// Models that a refusal asks back with.
+const NEAREST_MAX: usize = 3;
+/// How alike two names must be, from 0 to 1 (Jaro and Winkler): a letter wrong in a short name, a few in a long one.
+const ALIKE_MIN: f64 = 0.85;
+/// Characters of an unknown name that are compared.
+const NAME_CHARS_COMPARED: usize = 128;
 
 /// The models of the configured providers, by name.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
+    known: Arc<[Model]>,
     models: Vec<Arc<Model>>,
     by_id: HashMap<ModelId, usize>,
     by_alias: HashMap<String, usize>,
@@ -37,11 +45,13 @@ pub struct BadCatalogue(#[from] toml::de::Error);
 /// No configured provider serves that model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown model: ask one of {known}, or add the model's id to `models` of its provider in the configuration"
+    "unknown model: {nearest}ask one of {known}, or add the model's id to `models` of its provider in the configuration"
 )]
 pub struct UnknownModel {
     /// What there is.
     known: String,
+    /// What may have been meant.
+    nearest: String,
 }
 
 impl UnknownModel {
@@ -107,8 +117,9 @@ impl Catalogue {
         data: &str,
         configured: impl Iterator<Item = (ProviderName, Vec<String>)>,
     ) -> Result<Self, BadCatalogue> {
-        let known = toml::from_str::<Data>(data)?.model.iter().map(Entry::model).collect::<Vec<_>>();
+        let known = toml::from_str::<Data>(data)?.model.iter().map(Entry::model).collect::<Arc<[_]>>();
         let mut catalogue = Self {
+            known: Arc::clone(&known),
             models: Vec::new(),
             by_id: HashMap::new(),
             by_alias: HashMap::new(),
@@ -133,7 +144,37 @@ impl Catalogue {
         self.exact(name)
             .or_else(|| self.in_any_case(name))
             .cloned()
-            .ok_or_else(|| UnknownModel { known: self.names() })
+            .ok_or_else(|| UnknownModel { known: self.names(), nearest: self.nearest(name) })
+    }
+
+    /// With what the providers themselves say that they serve. They only add: no name that means a model here comes to mean another
+    /// one, or a provider could draw the calls, and the prompts, of its neighbours by listing their models.
+    #[must_use]
+    pub fn with(&self, listings: &Listings) -> Self {
+        let mut merged = self.clone();
+        for (provider, models) in listings {
+            for listed in models {
+                if merged.means_elsewhere(&listed.id, provider) {
+                    continue;
+                }
+                let mut model = extra_model(&self.known, provider, &listed.id);
+                let is_known = self.known.iter().any(|known| known.id.as_str() == listed.id);
+                if let Some(tokens) = listed.context_tokens.filter(|_| !is_known) {
+                    model.context_tokens = tokens;
+                    model.output_tokens_max = model.output_tokens_max.min(tokens / 2);
+                }
+                merged.add(model);
+            }
+        }
+        merged
+    }
+
+    /// Whether an id is an alias, a full name or a provider's name already.
+    fn means_elsewhere(&self, id: &str, provider: &ProviderName) -> bool {
+        let full_name = self.by_full_name.get(id).and_then(|index| self.models.get(*index));
+        self.by_alias.contains_key(id)
+            || self.defaults.contains_key(&ProviderName::from(id))
+            || full_name.is_some_and(|model| model.provider != *provider)
     }
 
     fn exact(&self, name: &str) -> Option<&Arc<Model>> {
@@ -182,6 +223,25 @@ impl Catalogue {
         self.models.push(Arc::new(model));
     }
 
+    /// The names that are most like this one, as a question; nothing where none is like it.
+    fn nearest(&self, name: &str) -> String {
+        let name = name.chars().take(NAME_CHARS_COMPARED).collect::<String>().to_ascii_lowercase();
+        let alike = |other: &str| strsim::jaro_winkler(&name, &other.to_ascii_lowercase());
+        let names = self.models.iter().flat_map(|model| {
+            std::iter::once(model.id.as_str()).chain(model.aliases.iter().map(String::as_str))
+        });
+        let mut near: Vec<_> =
+            names.map(|other| (alike(other), other)).filter(|(like, _)| *like >= ALIKE_MIN).collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        near.dedup_by_key(|(_, other)| *other);
+        near.truncate(NEAREST_MAX);
+        if near.is_empty() {
+            return String::new();
+        }
+        let near = near.into_iter().map(|(_, other)| other).collect::<Vec<_>>();
+        format!("did you mean {}? Or ", near.join(", "))
+    }
+
     fn names(&self) -> String {
         if self.models.is_empty() {
             return "none: no provider is configured".to_owned();
@@ -220,81 +280,4 @@ fn extra_model(known: &[Model], provider: &ProviderName, id: &str) -> Model {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    fn catalogue(configured: &[(&str, &[&str])]) -> Catalogue {
-        let owned = configured
-            .iter()
-            .map(|(name, extra)| ((*name).into(), extra.iter().map(|id| (*id).to_owned()).collect()));
-        Catalogue::new(owned).unwrap()
-    }
-
-    #[test]
-    fn the_data_file_holds_together() {
-        let catalogue = catalogue(&[("kimi", &[]), ("glm", &[])]);
-        assert_eq!(catalogue.models().len(), 28);
-        let mut names = HashSet::new();
-        for model in catalogue.models() {
-            assert!(model.output_tokens_max < model.context_tokens, "{model:?}");
-            assert!(names.insert(model.id.as_str().to_owned()), "{model:?}");
-            for alias in &model.aliases {
-                assert!(names.insert(alias.clone()), "{alias} is taken");
-            }
-            if let Some(price) = model.price {
-                assert!(price.cached_input <= price.input && price.input <= price.output, "{model:?}");
-            }
-        }
-        for gone in ["kimi-k2.5", "kimi-latest", "moonshot-v1-8k", "kimi-k2-thinking"] {
-            assert!(catalogue.resolve(gone).is_err(), "{gone}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_an_id_an_alias_or_a_full_name() {
-        let catalogue = catalogue(&[("kimi", &[]), ("mirror", &["kimi-k2.6", "local/odd", "kimi"])]);
-        let found = |name: &str| {
-            let model = catalogue.resolve(name).unwrap();
-            (model.provider.as_str().to_owned(), model.id.as_str().to_owned())
-        };
-        let is = |provider: &str, id: &str| (provider.to_owned(), id.to_owned());
-        assert_eq!(found("kimi-k2.6"), is("kimi", "kimi-k2.6"));
-        assert_eq!(found("k3"), is("kimi", "kimi-k3"));
-        assert_eq!(found("mirror/kimi-k2.6"), is("mirror", "kimi-k2.6"));
-        assert_eq!(found("local/odd"), is("mirror", "local/odd"));
-        assert_eq!(found("mirror/local/odd"), is("mirror", "local/odd"));
-        assert_eq!(found("kimi"), is("mirror", "kimi"), "an exact id goes before an alias");
-        assert_eq!(found(" Kimi-K2.6 "), is("kimi", "kimi-k2.6"));
-        assert_eq!(found("K3"), is("kimi", "kimi-k3"));
-        assert_eq!(found("MIRROR/Local/Odd"), is("mirror", "local/odd"));
-        assert_eq!(found("Mirror"), is("mirror", "kimi-k2.6"));
-        assert_eq!(found("mirror"), is("mirror", "kimi-k2.6"), "a provider's name is its default");
-        assert_eq!(catalogue.default_of(&"kimi".into()).unwrap().id.as_str(), "kimi-k2.6");
-    }
-
-    #[test]
-    fn only_configured_providers_have_models() {
-        let catalogue = catalogue(&[("glm", &[])]);
-        let refusal = catalogue.resolve("kimi-k2.6").unwrap_err();
-        let message = refusal.to_string();
-        assert!(
-            message.contains("glm-5.3") && !message.contains("kimi") && message.contains("configuration"),
-            "{message}"
-        );
-        let aliases = catalogue.models()[0].aliases.join(", ");
-        assert!(!aliases.is_empty() && message.contains(&format!(" ({aliases})")), "{message}");
-        assert_eq!(refusal.to_call_error().kind, ErrorKind::UnknownModel);
-    }
-
-    #[test]
-    fn an_added_id_inherits_what_is_known() {
-        let catalogue = catalogue(&[("plan", &["glm-5.3", "something-new"])]);
-        let known = catalogue.resolve("glm-5.3").unwrap();
-        assert_eq!((known.provider.as_str(), known.context_tokens), ("plan", 1_048_576));
-        let unknown = catalogue.resolve("something-new").unwrap();
-        assert_eq!((unknown.context_tokens, unknown.output_tokens_max), (131_072, 16_384));
-        assert_eq!((unknown.thinking, unknown.price), (Thinking::None, None));
-    }
-}
+mod tests;

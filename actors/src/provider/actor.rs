@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Supervised};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Supervised, WrapFuture};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::call::{self, Folding};
@@ -14,6 +15,7 @@ use super::client::client;
 use super::dialect::Dialect;
 use super::endpoint::Endpoint;
 use super::fold::Fold;
+use super::listing::{self, Listings};
 use super::messages::{GetPartial, StartUpstreamCall};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
@@ -49,6 +51,8 @@ pub struct ProviderStart {
     pub timeouts: Timeouts,
     /// Where the tasks of its calls are counted. They outlive the actor.
     pub tasks: TaskTracker,
+    /// Where it says which models the provider lists; none where nobody asks.
+    pub listings: Option<watch::Sender<Listings>>,
 }
 
 /// Starts a provider on `arbiter`, restarted when it panics.
@@ -88,13 +92,20 @@ pub(super) struct Line {
 
 impl Provider {
     fn new(kept: Kept) -> Self {
-        let ProviderStart { endpoint, dialect, timeouts, tasks: _ } = kept.born.clone();
+        let ProviderStart { endpoint, dialect, timeouts, tasks: _, listings: _ } = kept.born.clone();
         Self { line: Line { client: client(), endpoint, dialect, timeouts }, kept }
     }
 }
 
 impl Actor for Provider {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        if let Some(told) = &self.kept.born.listings {
+            // It goes with this life; the next one asks anew.
+            context.spawn(listing::keep(self.line.clone(), told.clone()).into_actor(self));
+        }
+    }
 }
 
 impl Supervised for Provider {

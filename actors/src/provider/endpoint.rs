@@ -67,12 +67,15 @@ pub enum EndpointError {
 pub enum Resource {
     /// `POST`: one answer to one conversation.
     ChatCompletions,
+    /// `GET`: the models that it serves.
+    Models,
 }
 
 impl Resource {
     fn path(self) -> &'static str {
         match self {
             Self::ChatCompletions => "/chat/completions",
+            Self::Models => "/models",
         }
     }
 }
@@ -132,14 +135,27 @@ impl Endpoint {
         &self.fingerprint
     }
 
-    /// A request for `resource`, with the key in it: the only way to make one.
+    /// A request that sends something to `resource`, with the key in it.
     pub(super) fn post(&self, client: &awc::Client, resource: Resource) -> ClientRequest {
         let request = client
-            .post(format!("{}{}", self.base, resource.path()))
+            .post(self.url(resource))
             .insert_header((ACCEPT, "text/event-stream"))
             // Z.ai chooses the language of its error messages by this, and we read some of them.
             .insert_header((ACCEPT_LANGUAGE, "en-US,en"))
             .content_type("application/json");
+        self.authorized(request)
+    }
+
+    /// A request that reads `resource`, with the key in it. Beside [`Self::post`] the only way to make one.
+    pub(super) fn get(&self, client: &awc::Client, resource: Resource) -> ClientRequest {
+        self.authorized(client.get(self.url(resource)))
+    }
+
+    fn url(&self, resource: Resource) -> String {
+        format!("{}{}", self.base, resource.path())
+    }
+
+    fn authorized(&self, request: ClientRequest) -> ClientRequest {
         match &self.authorization {
             Some(key) => request.insert_header((AUTHORIZATION, key.clone())),
             None => request,

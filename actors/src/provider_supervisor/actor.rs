@@ -58,6 +58,7 @@ where
         dialect: config.dialect,
         timeouts: config.timeouts,
         tasks: TaskTracker::new(),
+        listings: config.listings.clone(),
     };
     let how =
         Start { name: "provider_supervisor", arbiter, mailbox: MAILBOX, intensity: Intensity::default() };

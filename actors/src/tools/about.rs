@@ -17,7 +17,7 @@ use crate::events;
 use crate::health::HealthBoard;
 use crate::ids::ProviderName;
 use crate::metrics::Sums;
-use crate::models::{Catalogue, Model, Thinking};
+use crate::models::{CurrentCatalogue, Model, Thinking};
 
 pub(super) const LIST_MODELS: &str = "listmodels";
 pub(super) const STATUS: &str = "status";
@@ -38,7 +38,7 @@ pub struct About {
     /// When the process started.
     pub started: Instant,
     /// Which models there are.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: CurrentCatalogue,
     /// The model of callers who name none.
     pub default_model: String,
     /// Providers that are known and not in use, and why.
@@ -124,7 +124,8 @@ impl About {
     fn found(&self, filter: &str) -> Vec<Arc<Model>> {
         let filter = filter.trim().to_ascii_lowercase();
         let holds = |name: &str| name.to_ascii_lowercase().contains(&filter);
-        let found = self.catalogue.models().iter().filter(|model| {
+        let catalogue = self.catalogue.get();
+        let found = catalogue.models().iter().filter(|model| {
             let full_name = format!("{}/{}", model.provider, model.id);
             holds(&full_name) || model.aliases.iter().any(|alias| holds(alias))
         });

@@ -79,7 +79,7 @@ impl Toolbox {
     /// The names of models that hold this text, those first that begin with it.
     pub fn model_names(&self, part: &str) -> Vec<String> {
         let part = part.to_ascii_lowercase();
-        let catalogue = &self.parts.about.catalogue;
+        let catalogue = self.parts.about.catalogue.get();
         let names = catalogue
             .models()
             .iter()

@@ -17,7 +17,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::ids::{CallId, Principal, ProviderName, SessionId};
 use exai_actors::mail;
 use exai_actors::metrics;
-use exai_actors::models::Catalogue;
+use exai_actors::models::{Catalogue, CurrentCatalogue};
 use exai_actors::provider::dialect::Dialect;
 use exai_actors::provider::endpoint::Key;
 use exai_actors::provider_supervisor::{self, ProviderConfig};
@@ -105,7 +105,9 @@ impl Core {
         }
         let names = providers.keys().map(|name| (name.clone(), Vec::new())).collect::<Vec<_>>();
         let mut setup = Setup {
-            catalogue: Arc::new(Catalogue::new(names.into_iter()).expect("the catalogue is good")),
+            catalogue: CurrentCatalogue::fixed(
+                Catalogue::new(names.into_iter()).expect("the catalogue is good"),
+            ),
             default_model: "kimi-k2.6".to_owned(),
             limits: Limits {
                 global: 64,

@@ -82,6 +82,7 @@ pub(crate) fn provider_at(
         dialect: dialect(make),
         timeouts,
         tasks: tasks.clone(),
+        listings: None,
     };
     (provider::start(&Arbiter::current(), born, |_| {}), tasks)
 }

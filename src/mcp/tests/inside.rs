@@ -12,7 +12,7 @@ use exai_actors::dispatcher::admission::Limits;
 use exai_actors::dispatcher::{Dispatcher, Setup};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::{CallId, ConversationId, SessionId};
-use exai_actors::models::Catalogue;
+use exai_actors::models::{Catalogue, CurrentCatalogue};
 use exai_actors::storage::rows::{CallState, EndedCall, NewCall};
 use exai_actors::storage::{self, Durability, Store, Url};
 use exai_actors::storage_writer::messages::Record;
@@ -35,7 +35,8 @@ pub(super) fn deaf() -> (Toolbox, impl Sized) {
     let store = Store::open(&url, 1, HealthBoard::default()).unwrap();
     let (to_dispatcher, deaf) = channel(1);
     let (dispatcher, metrics) = (Addr::new(to_dispatcher), watch::channel(Arc::default()).1);
-    let about = about(Arc::new(Catalogue::new(std::iter::empty()).unwrap()), HealthBoard::default());
+    let about =
+        about(CurrentCatalogue::fixed(Catalogue::new(std::iter::empty()).unwrap()), HealthBoard::default());
     (Toolbox::new(Parts { dispatcher, metrics, supervisors: Default::default(), store, about }), deaf)
 }
 
@@ -61,9 +62,10 @@ impl Inside {
         let wiring =
             Wiring { arbiter: &arbiter, url, durability, board: board_of_writer, facts, limits, spool: None };
         let writer = storage_writer::start(wiring, |_| {});
-        let catalogue = Arc::new(Catalogue::new(std::iter::empty()).map_err(io::Error::other)?);
+        let catalogue =
+            CurrentCatalogue::fixed(Catalogue::new(std::iter::empty()).map_err(io::Error::other)?);
         let setup = Setup {
-            catalogue: Arc::clone(&catalogue),
+            catalogue: catalogue.clone(),
             default_model: "none".to_owned(),
             limits: Limits {
                 global: 1,
@@ -131,7 +133,7 @@ impl Inside {
     }
 }
 
-fn about(catalogue: Arc<Catalogue>, board: HealthBoard) -> About {
+fn about(catalogue: CurrentCatalogue, board: HealthBoard) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
         started: clock::now(),

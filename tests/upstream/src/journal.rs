@@ -80,6 +80,13 @@ pub struct Entry {
     pub ended_at_ms: Option<u64>,
 }
 
+impl Entry {
+    /// Whether it asked which models there are.
+    pub(crate) fn is_listing(&self) -> bool {
+        self.method == "GET" && self.path.ends_with("/models")
+    }
+}
+
 #[derive(Default)]
 struct Book {
     entries: VecDeque<Entry>,

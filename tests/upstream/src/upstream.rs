@@ -154,9 +154,15 @@ impl Upstream {
         self.addr
     }
 
-    /// The requests so far, ended and running, in order of arrival; of the newest 200 000.
+    /// The requests so far, ended and running, in order of arrival; of the newest 200 000. Lists of models, which cost nothing and
+    /// which a client fetches when it likes, stand in [`Self::listings`].
     pub fn journal(&self) -> Vec<Entry> {
-        self.shared.journal.entries()
+        self.shared.journal.entries().into_iter().filter(|entry| !entry.is_listing()).collect()
+    }
+
+    /// The requests for the list of models so far.
+    pub fn listings(&self) -> Vec<Entry> {
+        self.shared.journal.entries().into_iter().filter(Entry::is_listing).collect()
     }
 
     /// Requests that have arrived and not ended.
@@ -192,7 +198,7 @@ impl Upstream {
         self.shared.queue.lock().clear();
     }
 
-    /// Blocks until the predicate over the journal holds, or the timeout passes (false).
+    /// Blocks until the predicate over the journal, lists of models included, holds, or the timeout passes (false).
     pub fn wait_for(&self, timeout: Duration, predicate: impl Fn(&[Entry]) -> bool) -> bool {
         let deadline = clock::now() + timeout;
         let mut seen = u64::MAX;

@@ -1,0 +1,179 @@
+//! The truth table of `/health`: every dependency is made sick in turn and says so within 5 s, gets well by itself, and never takes
+//! `/health/live` along.
+
+#[path = "support/client.rs"]
+mod client;
+#[macro_use]
+#[path = "support/database.rs"]
+mod database;
+#[path = "support/outage.rs"]
+mod outage;
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/world.rs"]
+mod world;
+#[path = "support/ws.rs"]
+mod ws;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use database::Database;
+use exai_actors::clock;
+use exai_upstream::Script;
+use outage::Postgres;
+use serde_json::{Value, json};
+use server::SOON;
+use world::World;
+
+/// How soon a sickness shows.
+const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// How long getting well may take: a database that was killed recovers, and waits between two tries grow to 2 s.
+const CLEARS_WITHIN: Duration = SOON;
+const PARTS: [&str; 9] =
+    ["actors", "clock", "disk", "dispatcher", "memory", "permits", "provider:glm", "provider:kimi", "spool"];
+
+/// Waits until `part` is as `holds` wants it; `/health/live` answers 200 all the while.
+async fn until(world: &World, part: &str, within: Duration, holds: impl Fn(&str) -> bool) -> Value {
+    let by = clock::now() + within;
+    loop {
+        assert_eq!(world.server.get("/health/live").await.0, 200);
+        let health = world.server.health().await;
+        if health["components"][part]["status"].as_str().is_some_and(&holds) {
+            return health;
+        }
+        assert!(clock::now() < by, "{part} did not come to it within {within:?}: {health:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_sick(world: &World, part: &str) -> Value {
+    until(world, part, SHOWS_WITHIN, |status| status != "ok").await
+}
+
+async fn until_well(world: &World, part: &str) {
+    until(world, part, CLEARS_WITHIN, |status| status == "ok").await;
+}
+
+#[tokio::test]
+async fn every_part_is_told_of_and_busy_is_not_sick() {
+    let world = World::start().await;
+    for part in PARTS {
+        until_well(&world, part).await;
+    }
+    world.next("delay=2500+tokens=3");
+    let mut client = world.client().await;
+    let running = client.begin_call("chat", json!({ "prompt": "a long one" })).await;
+    let by = clock::now() + SHOWS_WITHIN;
+    loop {
+        let health = world.server.health().await;
+        assert_eq!(health["status"], "ok", "{health:#}");
+        let detail = health["components"]["permits"]["detail"].as_str().unwrap().to_owned();
+        if detail == "1 of 64 in use, 0 calls wait" {
+            break;
+        }
+        assert!(clock::now() < by, "{detail}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!client.reply(running).await.is_error());
+}
+
+#[tokio::test]
+async fn a_sick_provider_leaves_the_server_ready() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    world.kimi.set_default(Script::of("refuse=500"));
+    while client.chat("does it work?").await.kind() != "breaker_open" {}
+    let health = until_sick(&world, "provider:kimi").await;
+    assert_eq!((&health["status"], world.server.get("/health").await.0), (&json!("degraded"), 200));
+    assert!(health["components"]["provider:kimi"]["since"].as_i64().is_some_and(|since| since > 0));
+    assert_eq!(health["components"]["provider:glm"]["status"], "ok");
+    assert_eq!(world.server.get("/health/ready").await.0, 200);
+    world.kimi.set_default(Script::default());
+    world.server.reset_breakers("kimi").await;
+    until_well(&world, "provider:kimi").await;
+}
+
+#[tokio::test]
+async fn a_damaged_spool_is_told_of_until_somebody_has_looked() {
+    let world = World::start().await;
+    until_well(&world, "spool").await;
+    let database = world.db.url.strip_prefix("sqlite://").unwrap();
+    let damaged = format!("{database}.replicas/replica-0/spool.damaged");
+    fs::write(&damaged, "no spool").unwrap();
+    let health = until_sick(&world, "spool").await;
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(world.server.get("/health/ready").await.0, 200);
+    fs::remove_file(damaged).unwrap();
+    until_well(&world, "spool").await;
+}
+
+#[tokio::test]
+#[ignore = "needs Postgres: tests/run starts one"]
+async fn a_database_that_is_killed_or_frozen_shows_and_clears() {
+    let mut postgres = Postgres::start();
+    let world = World::with(Database::on_server(&postgres.url).await, |_| {}).await;
+    for (begins, ends) in [("kill_postgres", "resume_postgres"), ("pause_postgres", "unpause_postgres")] {
+        until_well(&world, "storage").await;
+        postgres.order(begins);
+        until_sick(&world, "storage").await;
+        until(&world, "storage", CLEARS_WITHIN, |status| status == "down").await;
+        assert_eq!(world.server.health().await["status"], "down");
+        assert_eq!(world.server.get("/health/ready").await.0, 503, "{begins}");
+        postgres.order(ends);
+        until_well(&world, "storage").await;
+        until_well(&world, "spool").await;
+        world.server.until_ready(200).await;
+        assert!(!world.client().await.chat("again").await.is_error(), "{ends}");
+    }
+}
+
+/// A small disk in memory; unmounted when dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(folder.path()).status();
+        assert!(mounted.unwrap().success(), "only root may mount");
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the daemon's files are open still.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root: a small disk is mounted"]
+async fn a_full_disk_shows_and_clears() {
+    let disk = Disk::mount();
+    let url = format!("sqlite://{}/exai.db", disk.path().display());
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_STORAGE__URL", &url).set("EXAI_STORAGE__SPOOL_MIB", "2");
+    })
+    .await;
+    until_well(&world, "disk").await;
+    let filler = disk.path().join("filler");
+    assert!(fs::write(&filler, vec![1; 32 << 20]).is_err(), "the disk is larger than it should be");
+    let health = until_sick(&world, "disk").await;
+    assert_ne!(health["status"], "ok");
+    // What is written does not fit any more, and the database says so with the next write.
+    until(&world, "storage", CLEARS_WITHIN, |status| status == "down").await;
+    assert_eq!(world.server.get("/health/ready").await.0, 503);
+    fs::remove_file(filler).unwrap();
+    until_well(&world, "disk").await;
+    until_well(&world, "storage").await;
+    world.server.until_ready(200).await;
+    assert!(!world.client().await.chat("again").await.is_error());
+}
