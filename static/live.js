@@ -49,7 +49,7 @@ function provider(name, stand, gauge, sums) {
     kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token", firstToken(name)], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),
     h("p", { class: "story" }, story(stand.own, stand.parked)),
-    h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call has failed."),
+    h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call that it took has failed."),
     h("p", { class: "soft" }, ends.length ? `Requests ended: ${ends.join(", ")}` : "No request has ended yet."),
     models.length ? h("ul", { class: "models" }, models) : null,
     h("div", { class: "actions" }, ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: cls, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
