@@ -40,7 +40,7 @@ function route(byUser) {
   shown?.gone?.();
   shown = make();
   $("main").replaceChildren(...[shown.element].flat());
-  shown.changed?.(new Set(["health", "load", "strip", "session", "provider", "call", "events", "sums", "client"]));
+  shown.changed?.(new Set(["health", "load", "strip", "session", "provider", "call", "events", "sums", "breakdown", "client"]));
   if (byUser) { $("main").focus({ preventScroll: true }); say(`${name} is shown.`); }
 }
 

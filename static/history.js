@@ -61,14 +61,15 @@ export function metrics() {
   }
   const drawModels = () => {
     const sums = part("sums") ?? {};
-    const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n)))));
-    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent since the start."),
+    const costs = part("breakdown")?.costs ?? {};
+    const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n" }, costs[key] === undefined ? "–" : usd(costs[key]))));
+    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent since the start."),
       h("p", { class: "body soft" }, `Cost since the start: ${usd(sums.cost_usd)}`));
   };
   load();
   const again = setInterval(load, 5000);
   return { element: [card("Range", h("div", { class: "seg", role: "group", "aria-label": "Time range" }, buttons)), charts, card("Tokens and cost by model", [], models)],
-    changed: (kinds) => kinds.has("sums") && drawModels(), gone: () => clearInterval(again) };
+    changed: (kinds) => (kinds.has("sums") || kinds.has("breakdown")) && drawModels(), gone: () => clearInterval(again) };
 }
 
 function ofSamples(samples, now) {

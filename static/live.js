@@ -28,18 +28,28 @@ function story(one, parked) {
 
 const next = (until) => until ? `Next probe in ${Math.max(0, Math.ceil((until - Date.now()) / 1000))} s.` : "Until it is reset.";
 
+// Ends of calls that are no failure.
+const FINE = ["completed", "cancelled", "replayed"];
+
+function firstToken(name) {
+  const times = all("call").map(([, call]) => call).filter((call) => call.provider === name && call.first_token_ms != null).map((call) => call.first_token_ms).sort((a, b) => a - b);
+  return times.length ? `${ms(times[Math.ceil(times.length / 2) - 1])} half of the last ${times.length}` : null;
+}
+
 function provider(name, stand, gauge, sums) {
   if (!stand) return card(name, pill("does not answer", "bad"));
   const position = stand.parked ? "parked" : stand.own.state;
   const [word, tone] = WORDS[position] ?? [position, ""];
   const used = gauge ? gauge.in_use / Math.max(1, gauge.limit) : 0;
   const ends = Object.entries(sums?.upstream ?? {}).filter(([key]) => key.startsWith(`${name}:`)).map(([key, n]) => `${n} ${key.slice(name.length + 1)}`);
+  const errors = Object.entries(part("breakdown")?.outcomes[name] ?? {}).filter(([kind]) => !FINE.includes(kind));
   const models = Object.entries(stand.models).map(([model, one]) => h("li", {}, h("span", { class: "mono" }, model), pill(...(WORDS[one.state] ?? [one.state])),
     h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : null));
   const box = card(name, [pill(word, tone), h("span", { class: "soft mono" }, stand.host)], h("div", { class: "body" },
-    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["Key", stand.key_fingerprint]]),
+    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token", firstToken(name)], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),
     h("p", { class: "story" }, story(stand.own, stand.parked)),
+    h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call that it took has failed."),
     h("p", { class: "soft" }, ends.length ? `Requests ended: ${ends.join(", ")}` : "No request has ended yet."),
     models.length ? h("ul", { class: "models" }, models) : null,
     h("div", { class: "actions" }, ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: cls, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
@@ -58,7 +68,7 @@ export function overview() {
     const gauges = part("load")?.permits ?? [];
     const stands = all("provider");
     // Drawn anew only when something is different, so that focus stays where it is.
-    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, stands.some(([, one]) => one && (one.own.until || one.parked || one.own.state !== "closed")) ? Math.floor(Date.now() / 1000) : 0]);
+    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, part("breakdown")?.outcomes, stands.map(([name]) => firstToken(name)), stands.some(([, one]) => one && (one.own.until || one.parked || one.own.state !== "closed")) ? Math.floor(Date.now() / 1000) : 0]);
     if (words === drawn) return;
     drawn = words;
     const focused = document.activeElement?.dataset?.order;
@@ -68,7 +78,7 @@ export function overview() {
   return {
     element,
     changed(kinds) {
-      if (["provider", "load", "sums"].some((kind) => kinds.has(kind))) draw();
+      if (["provider", "load", "sums", "breakdown"].some((kind) => kinds.has(kind))) draw();
       if (kinds.has("call")) this.calls();
       if (kinds.has("health")) health.replaceChildren(...all("health").map(([name, one]) => h("li", {}, h("span", {}, pill(one.status, one.status === "ok" ? "ok" : one.status === "down" ? "bad" : "warn")), h("span", {}, name), h("span", { class: "soft" }, one.detail))));
     },

@@ -7,6 +7,8 @@ mod browser;
 mod client;
 #[path = "support/database.rs"]
 mod database;
+#[path = "dashboard/doors.rs"]
+mod doors;
 #[path = "dashboard/feed.rs"]
 mod feed;
 #[path = "dashboard/payloads.rs"]

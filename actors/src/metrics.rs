@@ -10,4 +10,4 @@ mod windows;
 
 pub use actor::{Handles, Metrics, Wiring, start};
 pub use flushing::Flushing;
-pub use snapshot::{Books, Buckets, Snapshot, Sums, Tokens};
+pub use snapshot::{Breakdown, Buckets, Snapshot, Sums, Tokens};

@@ -65,6 +65,8 @@ pub struct CallSeen {
     pub asked_at: UtcMillis,
     /// How long it took, in milliseconds, once it has ended.
     pub ms: Option<u64>,
+    /// From sending it to the first token of the answer, in milliseconds, once it was answered.
+    pub first_token_ms: Option<u64>,
     /// Tokens so far; of the answer, reasoning included, once it has ended.
     pub tokens: u64,
     /// US dollars, where known.
@@ -88,12 +90,12 @@ impl Ended {
     ) {
         let at = Moment::read();
         let (provider, model) = asked_model.unzip();
-        let (phase, tokens, cost_usd) = match answer {
+        let (phase, tokens, cost_usd, first_token_ms) = match answer {
             Ok(finished) => {
                 let tokens = finished.receipt.tokens.map_or(0, |tokens| u64::from(tokens.completion));
-                ("completed", tokens, finished.receipt.cost_usd)
+                ("completed", tokens, finished.receipt.cost_usd, Some(finished.receipt.first_token_ms))
             }
-            Err(error) => (error.kind.as_str(), 0, None),
+            Err(error) => (error.kind.as_str(), 0, None, None),
         };
         let took = clock::now() - request.asked;
         let seen = CallSeen {
@@ -106,6 +108,7 @@ impl Ended {
             phase,
             asked_at: at.utc_of(request.asked),
             ms: u64::try_from(took.as_millis()).ok(),
+            first_token_ms,
             tokens,
             cost_usd,
             ended: true,
@@ -143,6 +146,7 @@ impl Handler<GetCalls> for Dispatcher {
                 phase: progress.phase.as_str(),
                 asked_at: at.utc_of(progress.since),
                 ms: None,
+                first_token_ms: None,
                 tokens: u64::from(progress.tokens),
                 cost_usd: None,
                 ended: false,

@@ -190,7 +190,7 @@ impl Look {
         put(&mut parts, "strip".to_owned(), &json!({ "rates": rates, "cost_today_usd": self.cost_today }));
         put(&mut parts, "load".to_owned(), &load);
         put(&mut parts, "sums".to_owned(), &sums.sums());
-        put(&mut parts, "books".to_owned(), &sums.books());
+        put(&mut parts, "breakdown".to_owned(), &sums.breakdown());
         self.sample(now, at, &load, &sums, rates);
         let new = self.new_events();
         self.picture.turn(parts, &new)

@@ -106,7 +106,7 @@ pub struct Sums {
 
 /// What the dashboard tells beside the [`Sums`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Books {
+pub struct Breakdown {
     /// US dollars by provider and model, as `kimi:kimi-k2.6`, where prices are known.
     pub costs: BTreeMap<String, f64>,
     /// Ended calls by provider, and of each by outcome; the provider is empty where none was chosen.
@@ -136,7 +136,7 @@ impl Snapshot {
     }
 
     /// What the dashboard tells beside them.
-    pub fn books(&self) -> Books {
+    pub fn breakdown(&self) -> Breakdown {
         let costs =
             self.of(Counter::Cost).map(|(labels, n)| (format!("{}:{}", labels[0], labels[1]), usd(n)));
         let mut outcomes = BTreeMap::<String, BTreeMap<String, u64>>::new();
@@ -144,7 +144,7 @@ impl Snapshot {
             let of_provider = outcomes.entry(labels[1].to_string()).or_default();
             *of_provider.entry(labels[3].to_string()).or_default() += n;
         }
-        Books { costs: costs.collect(), outcomes }
+        Breakdown { costs: costs.collect(), outcomes }
     }
 
     /// What people are told.
