@@ -10,6 +10,7 @@ mod monitor;
 mod outside;
 mod providers;
 mod reload;
+mod serving;
 mod storage;
 
 use std::net::SocketAddr;
