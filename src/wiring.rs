@@ -195,13 +195,8 @@ impl Inside {
             supervisors: supervisors.clone(),
             catalogue,
         };
-        let parts = Parts {
-            dispatcher: dispatcher.clone(),
-            metrics: metrics.published.clone(),
-            supervisors,
-            store,
-            about,
-        };
+        let (dispatcher_of_tools, published) = (dispatcher.clone(), metrics.published.clone());
+        let parts = Parts { dispatcher: dispatcher_of_tools, metrics: published, supervisors, store, about };
         let outside = Outside::open(sockets, &config, Toolbox::new(parts), inner)?;
         Ok(Self {
             drain_within: config.limits.drain,

@@ -200,7 +200,6 @@ impl Server {
         }
     }
 
-    /// Plain requests cannot ask a port that has TLS whether it is ready.
     async fn until_listening(&mut self, from: usize) {
         let by = clock::now() + SOON;
         loop {

@@ -1,13 +1,14 @@
 //! What goes into the tables and what comes out, in our own types. Column names and rules are those of the README's table list.
 
+mod events;
 mod metrics;
 
+pub use events::NewEvent;
 pub use metrics::{Books, FailedFlushes, LIFE_LABEL, MetricsBatch, Rollup, Span};
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::clock::UtcMillis;
 use crate::ids::{
@@ -232,31 +233,6 @@ pub struct EndedSession {
     pub messages_out: i64,
     /// When.
     pub closed_at: UtcMillis,
-}
-
-/// What happened on a connection, as the table keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    /// Its id, so that a batch that is written twice stands once.
-    pub id: Uuid,
-    /// When.
-    pub at: UtcMillis,
-    /// What it is about.
-    pub kind: String,
-    /// `in`, `out`, `open` or `close`.
-    pub direction: &'static str,
-    /// The address, the provider's host, or the part's name.
-    pub peer: String,
-    /// Bytes that went.
-    pub bytes: i64,
-    /// Milliseconds that it took.
-    pub ms: i64,
-    /// What became of it.
-    pub outcome: String,
-    /// The call that it belongs to.
-    pub call: Option<CallId>,
-    /// How many events it stands for.
-    pub sampled: i64,
 }
 
 /// A conversation, loaded to be continued.
