@@ -7,6 +7,7 @@ mod mcp;
 mod replica;
 mod routes;
 mod security;
+mod tls;
 mod unix;
 mod vitals;
 mod wiring;

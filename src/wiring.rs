@@ -11,6 +11,7 @@ mod monitor;
 mod outside;
 mod providers;
 mod reload;
+mod serving;
 mod signs;
 mod storage;
 

@@ -19,3 +19,5 @@ mod doors;
 mod principals;
 #[path = "safety/reload.rs"]
 mod reload;
+#[path = "safety/tls.rs"]
+mod tls;

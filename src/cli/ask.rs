@@ -13,6 +13,7 @@ use super::{Failure, INTERRUPTED, block_on, output, target};
 use crate::config::{Config, Inputs};
 use crate::mcp::client::{Client, ClientError, Reply};
 use crate::security::Token;
+use crate::tls::{self, Trust};
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(120);
@@ -39,9 +40,11 @@ enum PromptError {
 pub(super) fn run(inputs: &Inputs, ask: Ask) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
     let token = Token::of(&config)?;
-    let url = ask.url.clone().map_or_else(|| target::mcp_url(config.listen.mcp), Ok).map_err(Failure::of)?;
+    let url = ask.url.clone().map_or_else(|| target::mcp_url(&config.listen), Ok).map_err(Failure::of)?;
+    // Another server is known by its authority, as usual.
+    let tls = if ask.url.is_some() { None } else { tls::pinned(&config.listen).map_err(Failure::of)? };
     let arguments = arguments(ask, config.limits.message_bytes).map_err(Failure::of)?;
-    match block_on(consult(&url, &token, arguments)) {
+    match block_on(consult(&url, &token, tls, arguments)) {
         Ok(reply) => {
             let said = output::answer(&reply.text);
             if let Some(receipt) = reply.receipt {
@@ -90,8 +93,13 @@ fn read(mut from: impl Read, allowed: usize) -> Result<String, PromptError> {
     String::from_utf8(bytes).map_err(|_| PromptError::NotText)
 }
 
-async fn consult(url: &Url, token: &Token, arguments: Map<String, Value>) -> Result<Reply, ClientError> {
-    let mut client = Client::connect(url, token).await?;
+async fn consult(
+    url: &Url,
+    token: &Token,
+    tls: Option<Trust>,
+    arguments: Map<String, Value>,
+) -> Result<Reply, ClientError> {
+    let mut client = Client::connect(url, token, tls).await?;
     let spinner = spinner();
     let show = |message: &str| spinner.set_message(output::harmless(message));
     let reply = client.call("chat", arguments, show, interrupted()).await;

@@ -46,7 +46,7 @@ async fn until_equal(config: &Config, token: &Token, within: Duration) -> Result
 }
 
 async fn compare(config: &Config, token: &Token, store: &Store) -> Result<Vec<String>, Failure> {
-    let text = target::get_text(config.listen.dashboard, "/metrics", token).await.map_err(Failure::of)?;
+    let text = target::get_text(&config.listen, "/metrics", token).await.map_err(Failure::of)?;
     let scraped = Scraped::read(&text);
     let replica = scraped.build("replica").ok_or(Unreadable).map_err(Failure::of)?;
     let life = scraped.build("life").ok_or(Unreadable).map_err(Failure::of)?;

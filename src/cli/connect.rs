@@ -156,9 +156,10 @@ fn filling(
             environment.insert(name, config.listen.mcp.to_string());
         }
     }
+    let s = if config.listen.tls_cert.is_some() { "s" } else { "" };
     Ok(Filling {
-        ws: format!("ws://{address}/mcp"),
-        http: format!("http://{address}/mcp"),
+        ws: format!("ws{s}://{address}/mcp"),
+        http: format!("http{s}://{address}/mcp"),
         bearer: format!("Bearer {}", token.reveal()),
         command,
         arguments,

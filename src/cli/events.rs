@@ -32,8 +32,7 @@ async fn print(config: &Config, token: &Token, wanted: &Events) -> Result<ExitCo
     let mut since = wanted.since.clone();
     loop {
         let path = path(wanted.kind.as_deref(), since.as_deref());
-        let (done, page) =
-            target::get(config.listen.dashboard, &path, Some(token)).await.map_err(Failure::of)?;
+        let (done, page) = target::get(&config.listen, &path, Some(token)).await.map_err(Failure::of)?;
         if !done {
             let why = page["error"]["message"].as_str().unwrap_or("no reason given");
             return Err(Failure::of(Refused(output::harmless(why))));

@@ -8,7 +8,7 @@ use crate::config::{Config, Inputs};
 /// Exits 0 if the running daemon takes calls, 1 if not.
 pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
-    let probe = target::get(config.listen.dashboard, "/health/ready", None);
+    let probe = target::get(&config.listen, "/health/ready", None);
     let (ready, report) = block_on(probe).map_err(Failure::of)?;
     if ready {
         output::say("ready")?;

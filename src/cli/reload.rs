@@ -17,7 +17,7 @@ struct Refused(String);
 pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
     let token = Token::of(&config)?;
-    let asked = block_on(target::post(config.listen.dashboard, "/api/reload", Some(&token)));
+    let asked = block_on(target::post(&config.listen, "/api/reload", Some(&token)));
     let (done, told) = asked.map_err(Failure::of)?;
     if !done {
         let why = told["error"]["message"].as_str().unwrap_or("the daemon gave no reason");

@@ -10,13 +10,13 @@ use super::{Failure, block_on, output, target};
 use crate::config::{Config, Inputs};
 use crate::mcp::client::{Client, ClientError, Reply};
 use crate::security::Token;
+use crate::tls;
 
 /// Asks `/health` and the tool `status`. Exits 0 when the daemon is up, degraded or not; 1 when it is down.
 pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure> {
     let config = Config::load(inputs)?;
     let token = Token::of(&config)?;
-    let (up, health) =
-        block_on(target::get(config.listen.dashboard, "/health", Some(&token))).map_err(Failure::of)?;
+    let (up, health) = block_on(target::get(&config.listen, "/health", Some(&token))).map_err(Failure::of)?;
     let told = block_on(tool(&config, &token));
     if status.json {
         let told = match told {
@@ -41,8 +41,8 @@ pub(super) fn run(inputs: &Inputs, status: &Status) -> Result<ExitCode, Failure>
 }
 
 async fn tool(config: &Config, token: &Token) -> Result<Reply, ClientError> {
-    let url = target::mcp_url(config.listen.mcp).map_err(|_| ClientError::Gone)?;
-    let mut client = Client::connect(&url, token).await?;
+    let url = target::mcp_url(&config.listen).map_err(|_| ClientError::Gone)?;
+    let mut client = Client::connect(&url, token, tls::pinned(&config.listen)?).await?;
     let reply = client.call("status", Map::new(), |_| {}, std::future::pending()).await;
     client.close().await;
     reply

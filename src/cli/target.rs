@@ -1,5 +1,6 @@
 //! Where the running daemon is, and how to ask it over HTTP.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use awc::http::Method;
 use serde_json::Value;
 use url::Url;
 
+use crate::config::Listen;
+use crate::mcp::client::http_client;
 use crate::security::Token;
+use crate::tls::{self, TlsError};
 
 /// How long the daemon may take to say how it is: it answers from memory.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -24,11 +28,14 @@ pub(super) enum ProbeError {
     #[error("no EXAI listens at {0}; start it with `exai serve`")]
     NoDaemon(SocketAddr),
     /// It does not answer, or not in our words.
-    #[error("what listens at {0} does not answer as EXAI does")]
+    #[error("what listens at {0} does not answer as EXAI does; look at listen.dashboard and listen.tls_cert")]
     Strange(SocketAddr),
     /// The token is not the daemon's.
     #[error("the daemon at {0} refused the token; `exai token` prints the right one (EXAI_TOKEN)")]
     Refused(SocketAddr),
+    /// The certificate that the daemon is known by cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// The address to connect to when a daemon listens on `address`: every address of the machine is reached through loopback.
@@ -41,34 +48,35 @@ pub(super) fn reach(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The MCP door of a daemon that listens on `address`.
-pub(super) fn mcp_url(address: SocketAddr) -> Result<Url, url::ParseError> {
-    Url::parse(&format!("ws://{}/mcp", reach(address)))
+/// The MCP door of the daemon of these settings.
+pub(super) fn mcp_url(listen: &Listen) -> Result<Url, url::ParseError> {
+    let scheme = if listen.tls_cert.is_some() { "wss" } else { "ws" };
+    Url::parse(&format!("{scheme}://{}/mcp", reach(listen.mcp)))
 }
 
 /// Asks the dashboard's port for a text.
-pub(super) async fn get_text(dashboard: SocketAddr, path: &str, token: &Token) -> Result<String, ProbeError> {
-    let (address, mut response) = ask(Method::GET, dashboard, path, Some(token)).await?;
+pub(super) async fn get_text(listen: &Listen, path: &str, token: &Token) -> Result<String, ProbeError> {
+    let (address, mut response) = ask(Method::GET, listen, path, Some(token)).await?;
     let text = response.body().limit(REPORT_BYTES_MAX).await.map_err(|_| ProbeError::Strange(address))?;
     String::from_utf8(text.into()).map_err(|_| ProbeError::Strange(address))
 }
 
 /// Asks the dashboard's port for a JSON report: whether it was a success, and the report.
 pub(super) async fn get(
-    dashboard: SocketAddr,
+    listen: &Listen,
     path: &str,
     token: Option<&Token>,
 ) -> Result<(bool, Value), ProbeError> {
-    report(ask(Method::GET, dashboard, path, token).await?).await
+    report(ask(Method::GET, listen, path, token).await?).await
 }
 
 /// Has the dashboard's port do something: whether it was a success, and what it says of it.
 pub(super) async fn post(
-    dashboard: SocketAddr,
+    listen: &Listen,
     path: &str,
     token: Option<&Token>,
 ) -> Result<(bool, Value), ProbeError> {
-    report(ask(Method::POST, dashboard, path, token).await?).await
+    report(ask(Method::POST, listen, path, token).await?).await
 }
 
 async fn report(
@@ -80,18 +88,20 @@ async fn report(
 
 async fn ask(
     method: Method,
-    dashboard: SocketAddr,
+    listen: &Listen,
     path: &str,
     token: Option<&Token>,
 ) -> Result<(SocketAddr, ClientResponse<BoxedPayloadStream>), ProbeError> {
-    let address = reach(dashboard);
-    let client = awc::Client::builder().timeout(WITHIN).disable_redirects().finish();
-    let mut request = client.request(method, format!("http://{address}{path}"));
+    let address = reach(listen.dashboard);
+    let scheme = if listen.tls_cert.is_some() { "https" } else { "http" };
+    let client = http_client(WITHIN, tls::pinned(listen)?);
+    let mut request = client.request(method, format!("{scheme}://{address}{path}"));
     if let Some(token) = token {
         request = request.bearer_auth(token.reveal());
     }
     let response = request.send().await.map_err(|error| {
-        let nobody = matches!(error, SendRequestError::Connect(ConnectError::Io(_)));
+        // What rustls refuses comes as an error of input and output, but somebody is there.
+        let nobody = matches!(&error, SendRequestError::Connect(ConnectError::Io(io)) if io.kind() != ErrorKind::InvalidData);
         if nobody { ProbeError::NoDaemon(address) } else { ProbeError::Strange(address) }
     })?;
     if response.status().as_u16() == 401 {

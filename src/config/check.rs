@@ -82,6 +82,18 @@ fn doors(listen: &Listen, sources: &Sources) -> Result<(), ConfigError> {
             "give each a port of its own",
         ));
     }
+    let alone = match (&listen.tls_cert, &listen.tls_key) {
+        (Some(_), None) => {
+            Some(("listen.tls_cert", "set listen.tls_key too, the file with the certificate's private key"))
+        }
+        (None, Some(_)) => {
+            Some(("listen.tls_key", "set listen.tls_cert too, the file with the key's certificate"))
+        }
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    if let Some((key, fix)) = alone {
+        return Err(refused(sources, key, "TLS needs a certificate and its key", fix));
+    }
     for host in &listen.allowed_hosts {
         if host_pattern(host).is_none() {
             let fix = "write name or name:port, without scheme or path; there is no wildcard";

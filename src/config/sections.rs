@@ -24,6 +24,10 @@ pub(crate) struct Listen {
     pub(crate) allowed_origins: Vec<String>,
     /// `listen.trusted_proxies`: addresses of proxies and gateways in front, exempt from the limit per IP. Default none.
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    /// `listen.tls_cert`: a PEM file with the certificate of both ports, and the chain to its authority. Default none: no TLS.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// `listen.tls_key`: a PEM file with the certificate's private key. Default none.
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 impl Default for Listen {
@@ -34,6 +38,8 @@ impl Default for Listen {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
         }
     }
 }

@@ -96,7 +96,7 @@ fn bad_files_are_refused_by_line_key_and_fix() {
             "exai.toml line 2: `limits.globl`: unknown key; fix: remove it, or use `global`, `per_session`",
         ),
         ("[limts]\n", "exai.toml line 1: `limts`: unknown key; fix: remove it, or use `listen`, `storage`"),
-        ("[listen]\ntls_cert = \"x\"\n", "line 2: `listen.tls_cert`: unknown key"),
+        ("[listen]\ntls_cert = \"x\"\n", "line 2: `listen.tls_cert`: TLS needs a certificate and its key"),
         (
             "\n[limits]\nglobal = \"many\"\n",
             "line 3: `limits.global`: a value of the wrong kind; fix: give a whole number",

@@ -25,7 +25,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
 
+pub(crate) use wire::http_client;
+
 use crate::security::Token;
+use crate::tls::{TlsError, Trust};
 
 /// Progress notifications that may wait to be shown; more are dropped, as only the newest matters.
 const PROGRESS_WAITING_MAX: usize = 16;
@@ -53,6 +56,9 @@ pub(crate) struct Reply {
 /// Why there is no connection, or no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
+    /// The certificate that our own daemon is known by cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Nobody listens there.
     #[error("no EXAI listens at {0}; start it with `exai serve`")]
     NoDaemon(Url),
@@ -94,9 +100,9 @@ pub(crate) enum ClientError {
 }
 
 impl Client {
-    /// Connects and shakes hands. A password in `url` is used as the token, and shown to nobody.
-    pub(crate) async fn connect(url: &Url, token: &Token) -> Result<Self, ClientError> {
-        let (sink, stream, writer) = wire::open(url, token).await?;
+    /// Connects and shakes hands, by the usual authorities or as `tls` says. A password in `url` is used as the token, and shown to nobody.
+    pub(crate) async fn connect(url: &Url, token: &Token, tls: Option<Trust>) -> Result<Self, ClientError> {
+        let (sink, stream, writer) = wire::open(url, token, tls).await?;
         let (sender, progress) = mpsc::channel(PROGRESS_WAITING_MAX);
         let foreign = |problem: String| ClientError::Foreign { url: wire::shown(url), problem };
         let service = serve_client(Listener { progress: sender }, (sink, stream))

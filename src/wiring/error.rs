@@ -10,6 +10,7 @@ use exai_actors::storage_writer::messages::WriteError;
 
 use crate::config::ConfigError;
 use crate::security::TokenError;
+use crate::tls::TlsError;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub(crate) enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -63,7 +67,7 @@ impl StartError {
     pub(crate) fn is_misconfigured(&self) -> bool {
         match self {
             Self::Token(error) => error.is_misconfigured(),
-            Self::Config(_) | Self::Provider(_) => true,
+            Self::Config(_) | Self::Provider(_) | Self::Tls(_) => true,
             Self::Listen { .. }
             | Self::Migrate(_)
             | Self::Storage(_)

@@ -11,6 +11,9 @@ pub(super) fn check(config: &Config, gate: &Gate) -> Result<(), TokenError> {
             if !chosen {
                 return Err(TokenError::NotOnPurpose { key, address });
             }
+            if config.listen.tls_cert.is_some() {
+                continue;
+            }
             log::warn!(key, address:%; "other machines reach this address, and it has no TLS: tokens and prompts go in the clear unless a proxy in front encrypts");
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, ResponseError, web};
+use actix_web::{App, ResponseError, web};
 use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
 use exai_actors::ids::ProviderName;
@@ -16,14 +16,16 @@ use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
 use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
-use exai_actors::session::messages::{Settings, WRITE_STALL};
+use exai_actors::session::messages::Settings;
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::serving::{Kind, Serving};
 use super::{Reloader, StartError};
 use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
@@ -34,11 +36,10 @@ use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
 use crate::security::{self, Browsers, Gate, Scope};
+use crate::tls;
 
-/// How long a client may take to send the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sockets get to read their last messages.
-const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// How sessions of this door are counted.
 const TRANSPORT: &str = "websocket";
@@ -48,13 +49,15 @@ pub(super) struct Sockets {
     pub(super) mcp: SocketAddr,
     pub(super) dashboard: SocketAddr,
     listeners: [TcpListener; 2],
+    tls: Option<ServerConfig>,
 }
 
 impl Sockets {
     pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
+        let tls = tls::server(listen)?;
         let (clients, mcp) = bind(listen.mcp, "listen.mcp (EXAI_LISTEN__MCP)")?;
         let (people, dashboard) = bind(listen.dashboard, "listen.dashboard (EXAI_LISTEN__DASHBOARD)")?;
-        Ok(Self { mcp, dashboard, listeners: [clients, people] })
+        Ok(Self { mcp, dashboard, listeners: [clients, people], tls })
     }
 }
 
@@ -102,7 +105,7 @@ impl Outside {
         let limits = &config.limits;
         let connections =
             Connections::new(limits.connections, limits.connections_per_ip, &config.listen.trusted_proxies);
-        let people = serve_people(people, &inner, config)?;
+        let people = serve_people(people, sockets.tls.clone(), &inner, config)?;
         let open = inner.panel.sessions.clone();
         let guarded = inner.gate.clone();
         let door = Arc::new(socket::Door {
@@ -125,7 +128,8 @@ impl Outside {
             engines: TaskTracker::new(),
         });
         let deltas = inner.deltas;
-        let clients = HttpServer::new(move || {
+        let clients = Serving { listener: clients, tls: sockets.tls, door: Kind::Clients };
+        let clients = clients.run(move || {
             meter::attach("sessions", &deltas);
             let app = App::new()
                 .wrap(from_fn(security::doorkeeper))
@@ -135,18 +139,7 @@ impl Outside {
             #[cfg(feature = "faults")]
             let app = app.configure(crate::mcp::echo::routes).configure(super::faults::routes);
             app
-        })
-        .on_connect(socket::on_connect(WRITE_STALL))
-        .client_request_timeout(HEAD_WITHIN)
-        // A socket that has said Close is done: lingering costs clean closes and leaks the connection.
-        .client_disconnect_timeout(Duration::ZERO)
-        // A client that goes away cancels (MCP 2026-07-28, Streamable HTTP), also while nothing is being said to it.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(CLOSE_WITHIN.as_secs())
-        .disable_signals()
-        .listen(clients)
-        .map_err(StartError::Thread)?
-        .run();
+        })?;
         let handles = [clients.handle(), people.handle()];
         actix_rt::spawn(clients);
         actix_rt::spawn(people);
@@ -172,17 +165,15 @@ impl Outside {
 }
 
 /// The port of people and probes.
-fn serve_people(port: TcpListener, inner: &Inner, config: &Config) -> Result<Server, StartError> {
+fn serve_people(
+    listener: TcpListener,
+    tls: Option<ServerConfig>,
+    inner: &Inner,
+    config: &Config,
+) -> Result<Server, StartError> {
     let (door, panel) = (people_door(inner, config), inner.panel.clone());
-    let server =
-        HttpServer::new(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))))
-            .workers(1)
-            .on_connect(socket::on_connect(WRITE_STALL))
-            .client_request_timeout(HEAD_WITHIN)
-            .shutdown_timeout(CLOSE_WITHIN.as_secs())
-            .disable_signals()
-            .listen(port);
-    Ok(server.map_err(StartError::Thread)?.run())
+    let people = Serving { listener, tls, door: Kind::People };
+    people.run(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))))
 }
 
 /// What people and probes come in by.

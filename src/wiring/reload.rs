@@ -128,6 +128,8 @@ fn of_the_process(old: &Config, new: &Config) -> Vec<String> {
     differ("listen.allowed_hosts", &was.allowed_hosts, &is.allowed_hosts);
     differ("listen.allowed_origins", &was.allowed_origins, &is.allowed_origins);
     differ("listen.trusted_proxies", &was.trusted_proxies, &is.trusted_proxies);
+    differ("listen.tls_cert", &was.tls_cert, &is.tls_cert);
+    differ("listen.tls_key", &was.tls_key, &is.tls_key);
     differ("storage", &old.storage, &new.storage);
     differ("models", &old.models, &new.models);
     differ("clients", &old.clients, &new.clients);

@@ -7,6 +7,7 @@ use serde_json::Map;
 
 use super::super::output::{Unsaid, answer, say};
 use super::super::target;
+use crate::config::Listen;
 use crate::config::Provider;
 use crate::mcp::client::{Client, ClientError};
 use crate::security::Token;
@@ -49,14 +50,15 @@ fn model_of(provider: &str) -> &'static str {
 impl Tour {
     /// Connects, lists the tools and asks each provider.
     pub(super) async fn give(&self) -> Result<(), TourError> {
-        let url = target::mcp_url(self.mcp).map_err(|_| ClientError::Gone)?;
+        let url =
+            target::mcp_url(&Listen { mcp: self.mcp, ..Listen::default() }).map_err(|_| ClientError::Gone)?;
         say("EXAI demo: no key, nothing leaves this machine. Kimi and GLM are doubles in this process.\n")?;
         say(format!("  clients    {url}"))?;
         say(format!("  health     http://{}/health", target::reach(self.dashboard)))?;
         for provider in &self.providers {
             say(format!("  {:<9}  {} (double)", provider.name.as_str(), provider.base_url))?;
         }
-        let mut client = Client::connect(&url, &self.token).await?;
+        let mut client = Client::connect(&url, &self.token, None).await?;
         say(format!("\n1. initialize over WebSocket\n   {}", client.server()))?;
         let tools = client.tools().await?;
         say(format!("2. tools/list\n   {} tools: {}", tools.len(), tools.join(", ")))?;

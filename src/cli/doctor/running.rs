@@ -11,6 +11,7 @@ use crate::cli::target::{self, ProbeError};
 use crate::config::Config;
 use crate::mcp::client::Client;
 use crate::security::Token;
+use crate::tls;
 
 /// How long a model may take for one word.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -18,13 +19,16 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The doors, and what is behind them.
 pub(super) async fn all(config: &Config, token: Option<&Token>) -> Vec<Finding> {
     let dashboard = config.listen.dashboard;
-    let runs = match target::get(dashboard, "/health/ready", None).await {
+    let runs = match target::get(&config.listen, "/health/ready", None).await {
         Ok((true, _)) => Some(Finding::well("daemon", format!("takes calls at {}", config.listen.mcp))),
         Ok((false, report)) if report["reason"].is_string() => {
             let reason = report["reason"].as_str().unwrap_or_default().to_owned();
             Some(Finding::ill("daemon", format!("it takes no calls: {reason}"), "see `exai status`"))
         }
-        Ok(_) | Err(ProbeError::NoDaemon(_) | ProbeError::Strange(_) | ProbeError::Refused(_)) => None,
+        Ok(_)
+        | Err(
+            ProbeError::NoDaemon(_) | ProbeError::Strange(_) | ProbeError::Refused(_) | ProbeError::Tls(_),
+        ) => None,
     };
     let Some(daemon) = runs else {
         return [("EXAI_LISTEN__MCP", config.listen.mcp), ("EXAI_LISTEN__DASHBOARD", dashboard)]
@@ -61,8 +65,9 @@ fn port(variable: &str, address: SocketAddr) -> Finding {
 
 async fn question(config: &Config, token: &Token) -> Finding {
     let ask = async {
-        let url = target::mcp_url(config.listen.mcp).map_err(|error| error.to_string())?;
-        let mut client = Client::connect(&url, token).await.map_err(|error| error.to_string())?;
+        let url = target::mcp_url(&config.listen).map_err(|error| error.to_string())?;
+        let tls = tls::pinned(&config.listen).map_err(|error| error.to_string())?;
+        let mut client = Client::connect(&url, token, tls).await.map_err(|error| error.to_string())?;
         let arguments: Map<_, _> =
             [("prompt".to_owned(), json!("Answer with the one word: ready"))].into_iter().collect();
         let reply = client.call("chat", arguments, |_| {}, std::future::pending()).await;

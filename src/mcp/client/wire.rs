@@ -1,9 +1,11 @@
 //! The client's WebSocket: one JSON-RPC object a text frame, both ways, through bounded channels. It understands no message.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use actix_http::ws::{CloseCode, Frame, Message, ProtocolError};
 use awc::error::{ConnectError, SendRequestError, WsClientError};
+use awc::http::Version;
 use bytes::Bytes;
 use futures_util::stream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -15,6 +17,7 @@ use url::Url;
 
 use super::ClientError;
 use crate::security::Token;
+use crate::tls::Trust;
 
 /// Messages that may wait in either direction.
 const WAITING_MAX: usize = 64;
@@ -30,6 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn open(
     url: &Url,
     token: &Token,
+    tls: Option<Trust>,
 ) -> Result<
     (
         impl Sink<ClientJsonRpcMessage, Error: std::error::Error + Send + Sync + 'static> + Send + Unpin + 'static,
@@ -39,7 +43,7 @@ pub(super) async fn open(
     ClientError,
 > {
     let target = shown(url);
-    let client = awc::Client::builder().timeout(CONNECT_WITHIN).finish();
+    let client = http_client(CONNECT_WITHIN, tls);
     let upgrade = client
         .ws(target.as_str())
         .protocols(["mcp"])
@@ -53,6 +57,16 @@ pub(super) async fn open(
     let writer = actix_rt::spawn(write(sink, outgoing, pongs));
     actix_rt::spawn(read(stream, to_client, to_writer));
     Ok((PollSender::new(to_server), stream::poll_fn(move |task| incoming.poll_recv(task)), writer))
+}
+
+/// A client of HTTP and WebSocket that waits this long for an answer; without `tls` it trusts the usual authorities.
+pub(crate) fn http_client(within: Duration, tls: Option<Trust>) -> awc::Client {
+    let builder = awc::Client::builder().timeout(within).disable_redirects();
+    match tls {
+        // Asked for a version, awc would put a TLS of its own in the place of this one, which offers HTTP/1.1 alone already.
+        Some(tls) => builder.connector(awc::Connector::new().rustls_0_23(tls)).finish(),
+        None => builder.max_http_version(Version::HTTP_11).finish(),
+    }
 }
 
 /// The address without its user and password.
@@ -110,7 +124,14 @@ async fn read(
 }
 
 fn worded(url: Url, error: &WsClientError) -> ClientError {
-    if let WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Io(_))) = error {
+    if let WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Io(io))) = error {
+        // What rustls refuses comes as an error of input and output.
+        if io.kind() == ErrorKind::InvalidData {
+            return ClientError::Foreign {
+                url,
+                problem: format!("TLS failed: {io}; look at listen.tls_cert"),
+            };
+        }
         return ClientError::NoDaemon(url);
     }
     if let WsClientError::SendRequest(
