@@ -18,7 +18,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Clients, Limits, Listen, Log, LogFormat, Metrics, Models};
+pub(crate) use sections::{Alerts, Clients, Limits, Listen, Log, LogFormat, Metrics, Models};
 pub(crate) use sources::{Source, Sources};
 pub(crate) use storage::Storage;
 
@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) clients: Clients,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Whom to wake.
+    pub(crate) alerts: Alerts,
     /// What goes to standard error.
     pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
@@ -65,7 +67,7 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, clients, metrics, log } = document;
+        let Document { listen, storage, limits, providers, models, clients, metrics, alerts, log } = document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;
@@ -80,6 +82,7 @@ impl Config {
             models,
             clients,
             metrics,
+            alerts,
             log,
             token,
             token_file,

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::config::error::{ConfigError, reword};
 use crate::config::inputs::Inputs;
 use crate::config::providers::RawProvider;
-use crate::config::sections::{Clients, Limits, Listen, Log, Metrics, Models};
+use crate::config::sections::{Alerts, Clients, Limits, Listen, Log, Metrics, Models};
 use crate::config::sources::{Source, Sources};
 use crate::config::storage::RawStorage;
 
@@ -32,12 +32,13 @@ pub(super) struct Document {
     pub(super) models: Models,
     pub(super) clients: Clients,
     pub(super) metrics: Metrics,
+    pub(super) alerts: Alerts,
     pub(super) log: Log,
 }
 
 /// The names of the document's sections.
-const SECTIONS: [&str; 8] =
-    ["listen", "storage", "limits", "providers", "models", "clients", "metrics", "log"];
+const SECTIONS: [&str; 9] =
+    ["listen", "storage", "limits", "providers", "models", "clients", "metrics", "alerts", "log"];
 
 impl Document {
     /// Reads the file, if there is one, and lays the variables over it.

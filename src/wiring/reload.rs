@@ -131,6 +131,8 @@ fn of_the_process(old: &Config, new: &Config) -> Vec<String> {
     differ("storage", &old.storage, &new.storage);
     differ("models", &old.models, &new.models);
     differ("clients", &old.clients, &new.clients);
+    let webhook = |config: &Config| config.alerts.webhook_url.as_ref().map(|url| url.reveal().to_owned());
+    differ("alerts.webhook_url", &webhook(old), &webhook(new));
     differ("log", &old.log, &new.log);
     let (was, is) = (&old.limits, &new.limits);
     differ("limits.queue_wait_ms", &was.queue_wait, &is.queue_wait);
