@@ -19,7 +19,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use inputs::Inputs;
 pub(crate) use providers::{LeftOut, Provider};
 pub(crate) use secret::Secret;
-pub(crate) use sections::{Clients, Dashboard, Limits, Listen, Log, LogFormat, Metrics, Models};
+pub(crate) use sections::{Alerts, Clients, Dashboard, Limits, Listen, Log, LogFormat, Metrics, Models};
 pub(crate) use sources::{Source, Sources};
 pub(crate) use storage::Storage;
 
@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) dashboard: Dashboard,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Whom to wake.
+    pub(crate) alerts: Alerts,
     /// What goes to standard error.
     pub(crate) log: Log,
     /// `EXAI_TOKEN`: what clients must present; none: the one in `token_file`.
@@ -68,7 +70,7 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, clients, dashboard, metrics, log } =
+        let Document { listen, storage, limits, providers, models, clients, dashboard, metrics, alerts, log } =
             document;
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
@@ -85,6 +87,7 @@ impl Config {
             clients,
             dashboard,
             metrics,
+            alerts,
             log,
             token,
             token_file,

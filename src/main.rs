@@ -1,5 +1,6 @@
 //! EXAI: a daemon that lets coding agents consult other models over MCP. This is the door: everything that touches the outside.
 
+mod alerts;
 mod cli;
 mod config;
 mod logs;

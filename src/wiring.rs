@@ -32,18 +32,15 @@ use exai_actors::health::{HealthBoard, Status};
 use exai_actors::mail;
 use exai_actors::metrics::{Metrics, messages::Flush};
 use exai_actors::models::CurrentCatalogue;
-use exai_actors::provider::Listings;
 use exai_actors::storage::migrate;
 use exai_actors::storage_writer::{self, StorageWriter};
 use exai_actors::tools::{About, Parts, Toolbox};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Inputs};
 use crate::replica::Replica;
 use crate::security::{Gate, Token};
 use crate::unix::EndRequests;
-use crate::vitals::Beats;
 
 use counted::Counted;
 use deaths::Deaths;
@@ -159,14 +156,12 @@ impl Inside {
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
         let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
-        let beats = Beats::start([("core", &core), ("storage", &stored)]);
+        let threads = [("core", &core), ("storage", &stored)];
         let (store, writer) = (storage.store.clone(), storage.writer.clone());
-        let Counted { metrics, load, scrape } =
-            counted::start(&config, &replica, storage, [("core", &core), ("storage", &stored)], &deaths);
+        let Counted { metrics, load, scrape } = counted::start(&config, &replica, storage, threads, &deaths);
         let configured = providers::catalogue(&config)?;
         let default_model = providers::default_model(&config, &configured)?;
-        let (listings, listed) = watch::channel(Listings::new());
-        let links = providers::start(&config, &core.handle(), &metrics.address, &deaths, &listings)?;
+        let (links, listed) = providers::start(&config, &core.handle(), &metrics.address, &deaths)?;
         let catalogue = providers::follow(configured, listed);
         let supervisors = providers::supervisors(&links);
         let setup = Setup {
@@ -183,13 +178,11 @@ impl Inside {
         };
         let dispatcher = Dispatcher::start(&core.handle(), setup, deaths.of("dispatcher", true));
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
-        actix_rt::spawn(storage::watch_reads(store.clone()));
-        actix_rt::spawn(storage::keep_leases(writer.clone(), dispatcher.clone()));
+        storage::attend(store.clone(), writer.clone(), dispatcher.clone());
         monitor::start(&writer);
-        actix_rt::spawn(signs::vitals(&config, &replica, &board, &scrape).watch(beats));
+        signs::watch(&config, &replica, &board, &scrape, threads);
         let about = about(&config, catalogue.clone(), default_model, &board);
-        let reloader = Reloader::new(inputs, &config, dispatcher.clone(), supervisors.clone());
-        actix_rt::spawn(reload::on_hangup(reloader.clone()));
+        let reloader = Reloader::start(inputs, &config, dispatcher.clone(), supervisors.clone());
         let (seen, named) = (metrics.published.clone(), supervisors.clone());
         let parts = Parts { dispatcher: dispatcher.clone(), metrics: seen, supervisors: named, store, about };
         let inner = outside::Inner {

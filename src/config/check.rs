@@ -2,8 +2,11 @@
 
 use std::fmt::Display;
 
+use url::Url;
+
 use crate::config::document::Document;
 use crate::config::error::ConfigError;
+use crate::config::providers::is_loopback;
 use crate::config::sections::Listen;
 use crate::config::sources::{Source, Sources};
 use crate::security::{Token, host_pattern, origin_pattern};
@@ -13,8 +16,18 @@ const WAIT_S_MAX: u64 = 3600;
 
 /// Refuses what no installation can mean.
 pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), ConfigError> {
-    let Document { listen, storage, limits, providers, models, clients, dashboard: _, metrics, log: _ } =
-        document;
+    let Document {
+        listen,
+        storage,
+        limits,
+        providers,
+        models,
+        clients,
+        dashboard: _,
+        metrics,
+        alerts,
+        log: _,
+    } = document;
     let range = Range { sources };
     range.holds("storage.pool_size", storage.pool_size, 1, 128)?;
     range.holds("storage.spool_mib", storage.spool_mib, 1, 1024)?;
@@ -59,7 +72,25 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     if models.default.as_ref().is_some_and(|model| model.trim().is_empty()) {
         return Err(refused(sources, "models.default", "empty", "name a model, or remove the key"));
     }
+    if alerts.webhook_url.as_ref().is_some_and(|url| !is_https_or_loopback(url.reveal())) {
+        let problem = "neither an https address nor one on loopback";
+        return Err(refused(
+            sources,
+            "alerts.webhook_url",
+            problem,
+            "use https (http is for loopback alone)",
+        ));
+    }
     doors(listen, sources)
+}
+
+fn is_https_or_loopback(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_loopback(&url),
+        _ => false,
+    }
 }
 
 /// Refuses a token that no client could present.

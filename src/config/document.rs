@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::config::error::{ConfigError, reword};
 use crate::config::inputs::Inputs;
 use crate::config::providers::RawProvider;
-use crate::config::sections::{Clients, Dashboard, Limits, Listen, Log, Metrics, Models};
+use crate::config::sections::{Alerts, Clients, Dashboard, Limits, Listen, Log, Metrics, Models};
 use crate::config::sources::{Source, Sources};
 use crate::config::storage::RawStorage;
 
@@ -33,12 +33,23 @@ pub(super) struct Document {
     pub(super) clients: Clients,
     pub(super) dashboard: Dashboard,
     pub(super) metrics: Metrics,
+    pub(super) alerts: Alerts,
     pub(super) log: Log,
 }
 
 /// The names of the document's sections.
-const SECTIONS: [&str; 9] =
-    ["listen", "storage", "limits", "providers", "models", "clients", "dashboard", "metrics", "log"];
+const SECTIONS: [&str; 10] = [
+    "listen",
+    "storage",
+    "limits",
+    "providers",
+    "models",
+    "clients",
+    "dashboard",
+    "metrics",
+    "alerts",
+    "log",
+];
 
 impl Document {
     /// Reads the file, if there is one, and lays the variables over it.

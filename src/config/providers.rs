@@ -250,7 +250,7 @@ fn usable(key: Secret, origin: Source, name: String) -> Result<Secret, ConfigErr
 }
 
 /// Whether an address can only mean this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::config::secret::Secret;
+
 /// `[listen]`: where EXAI listens, and whom it lets in.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -137,6 +139,15 @@ impl Default for Metrics {
     fn default() -> Self {
         Self { flush: Duration::from_secs(10) }
     }
+}
+
+/// `[alerts]`: whom to wake.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Alerts {
+    /// `alerts.webhook_url`: where alerts are posted as JSON, beside the log; `https` only, except on loopback. It is treated as a
+    /// secret. Default none.
+    pub(crate) webhook_url: Option<Secret>,
 }
 
 /// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).

@@ -118,6 +118,10 @@ fn bad_files_are_refused_by_line_key_and_fix() {
             "line 2: `clients.cursor`: 3601 is out of range; fix: give a number from 0 to 3600",
         ),
         ("[clients]\ncursor = \"long\"\n", "line 2: `clients.cursor`: a value of the wrong kind"),
+        (
+            "[alerts]\nwebhook_url = \"http://hooks.example/T0/secret\"\n",
+            "line 2: `alerts.webhook_url`: neither an https address nor one on loopback; fix: use https (http is for loopback alone)",
+        ),
         ("[clients]\n\"\" = 60\n", "line 2: `clients.`: a client without a name"),
         ("[listen]\nmcp = 8079\n", "line 2: `listen.mcp`: a value of the wrong kind"),
         ("[listen]\nmcp = \"localhost:8079\"\n", "line 2: `listen.mcp`: not an address with a port"),

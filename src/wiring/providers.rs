@@ -50,16 +50,17 @@ pub(super) fn default_model(config: &Config, catalogue: &Catalogue) -> Result<St
     Ok(first.map_or_else(|| NO_MODEL.to_owned(), |model| model.id.to_string()))
 }
 
-/// Starts a supervisor for each, and with it the provider.
+/// Starts a supervisor for each, and with it the provider; and gives what they list.
 pub(super) fn start(
     config: &Config,
     arbiter: &ArbiterHandle,
     metrics: &Addr<Metrics>,
     deaths: &Deaths,
-    listings: &watch::Sender<Listings>,
-) -> Result<BTreeMap<ProviderName, ProviderLink>, StartError> {
+) -> Result<(BTreeMap<ProviderName, ProviderLink>, watch::Receiver<Listings>), StartError> {
     let wiring = Wiring { arbiter, board: deaths.board.clone(), metrics: metrics.clone() };
-    config.providers.iter().map(|one| start_one(one, &wiring, deaths, listings)).collect()
+    let (listings, listed) = watch::channel(Listings::new());
+    let started = config.providers.iter().map(|one| start_one(one, &wiring, deaths, &listings));
+    Ok((started.collect::<Result<_, _>>()?, listed))
 }
 
 /// The catalogue, which takes up what the providers list for as long as they run.

@@ -45,14 +45,17 @@ pub(crate) struct Reload {
 }
 
 impl Reloader {
-    pub(super) fn new(
+    /// Starts it; SIGHUP asks it from here on.
+    pub(super) fn start(
         inputs: Option<Inputs>,
         config: &Config,
         dispatcher: Addr<Dispatcher>,
         supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     ) -> Self {
         let config = Mutex::new(config.clone());
-        Self(Arc::new(Inner { inputs, config, dispatcher, supervisors }))
+        let reloader = Self(Arc::new(Inner { inputs, config, dispatcher, supervisors }));
+        actix_rt::spawn(on_hangup(reloader.clone()));
+        reloader
     }
 
     /// Reads and checks everything, and puts keys and limits in force; or says why nothing has changed.
@@ -133,6 +136,8 @@ fn of_the_process(old: &Config, new: &Config) -> Vec<String> {
     differ("storage", &old.storage, &new.storage);
     differ("models", &old.models, &new.models);
     differ("clients", &old.clients, &new.clients);
+    let webhook = |config: &Config| config.alerts.webhook_url.as_ref().map(|url| url.reveal().to_owned());
+    differ("alerts.webhook_url", &webhook(old), &webhook(new));
     differ("log", &old.log, &new.log);
     let (was, is) = (&old.limits, &new.limits);
     differ("limits.queue_wait_ms", &was.queue_wait, &is.queue_wait);
@@ -164,7 +169,7 @@ fn beside_key_and_limit(provider: &Provider) -> String {
 }
 
 /// Reloads at every SIGHUP, for ever.
-pub(super) async fn on_hangup(reloader: Reloader) {
+async fn on_hangup(reloader: Reloader) {
     let mut hangups = match Hangups::listen() {
         Ok(hangups) => hangups,
         Err(error) => {

@@ -86,10 +86,16 @@ async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), 
     Ok(())
 }
 
+/// What goes on beside the writer as long as it lives.
+pub(super) fn attend(store: Store, writer: Addr<StorageWriter>, dispatcher: Addr<Dispatcher>) {
+    actix_rt::spawn(watch_reads(store));
+    actix_rt::spawn(keep_leases(writer, dispatcher));
+}
+
 /// Keeps the leases of the calls that live here, and closes the calls that nobody keeps a lease of, for ever: those of a replica
 /// that is gone, and one of our own whose end could not be written. Where the database was away, nobody could keep a lease: the
 /// others are judged only once everyone has had the time to.
-pub(super) async fn keep_leases(writer: Addr<StorageWriter>, dispatcher: Addr<Dispatcher>) {
+async fn keep_leases(writer: Addr<StorageWriter>, dispatcher: Addr<Dispatcher>) {
     let mut kept = 0u32;
     loop {
         kept = if renew(&writer, &dispatcher).await { kept.saturating_add(1) } else { 0 };
@@ -119,7 +125,7 @@ async fn close(writer: &Addr<StorageWriter>, abandoned: Abandoned) -> Result<(),
 }
 
 /// Reads are asked for only when a client asks; until then the board would keep what the last of them said.
-pub(super) async fn watch_reads(store: Store) {
+async fn watch_reads(store: Store) {
     loop {
         tokio::time::sleep(READS_PING_EVERY).await;
         // The store tells the board by itself.

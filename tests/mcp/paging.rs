@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Era, Reply};
 use crate::eras::figure;
 use crate::world::World;
 
@@ -63,4 +63,20 @@ async fn a_short_answer_has_no_pages() {
     let call = reply.of_receipt("call_id");
     let again = client.call("result", json!({ "call_id": call, "page": 1 })).await;
     assert_eq!(again.text(), reply.text());
+}
+
+/// What every client reads before it does anything, as one of the usual tokenizers counts it.
+const TOOLS_TOKENS_MAX: usize = 2_500;
+
+#[tokio::test]
+async fn the_list_of_tools_is_short() {
+    let world = World::start().await;
+    for era in [Era::Legacy("2025-06-18"), Era::Legacy("2025-11-25"), Era::Modern] {
+        let mut client = Client::of(&world.server, era).await;
+        let listed = client.request("tools/list", json!({})).await["result"].clone();
+        assert!(listed["tools"].as_array().is_some_and(|tools| tools.len() >= 5), "{listed}");
+        let tokens = tiktoken_rs::o200k_base_singleton().encode_ordinary(&listed.to_string()).len();
+        figure(&format!("tools/list: {tokens} tokens"));
+        assert!((100..=TOOLS_TOKENS_MAX).contains(&tokens), "{tokens} tokens");
+    }
 }

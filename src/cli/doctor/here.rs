@@ -22,7 +22,8 @@ pub(super) fn settings(config: &Config, inputs: &Inputs) -> Vec<Finding> {
     let set = config.sources().iter().map(|(key, source)| format!("{key} ({source})")).collect::<Vec<_>>();
     let set = if set.is_empty() { "every value has its default".to_owned() } else { set.join(", ") };
     findings.push(Finding::well("config", set));
-    let secret = |key: &str| key.ends_with(".api_key") || key == "storage.url";
+    let secret =
+        |key: &str| key.ends_with(".api_key") || ["storage.url", "alerts.webhook_url"].contains(&key);
     let exposed =
         config.sources().iter().filter(|(key, _)| secret(key)).find_map(|(_, source)| match source {
             Source::File { path, .. } => {
