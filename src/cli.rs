@@ -15,6 +15,7 @@ mod output;
 mod reload;
 mod serve;
 mod status;
+mod stdio;
 mod target;
 mod token;
 
@@ -39,10 +40,11 @@ pub(crate) fn run() -> ExitCode {
     let line = Line::parse();
     let inputs = Inputs::of_process(line.config);
     let done = match line.command {
-        Command::Serve => serve::run(&inputs),
+        Command::Serve(serve) => serve::run(&inputs, &serve),
         Command::Demo(demo) => demo::run(&inputs, &demo),
         Command::Chaos(chaos) => chaos::run(&chaos),
         Command::Ask(ask) => ask::run(&inputs, ask),
+        Command::Stdio => stdio::run(&inputs),
         Command::Status(status) => status::run(&inputs, &status),
         Command::Audit(audit) => audit::run(&inputs, &audit),
         Command::Events(events) => events::run(&inputs, &events),

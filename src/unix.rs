@@ -1,8 +1,8 @@
 //! What only Unix does: file modes and signals. Everything that another system must do in its own way stands here.
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +15,21 @@ pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
 /// Whether only the file's owner can read or write it.
 pub(crate) fn is_private(file: &Metadata) -> bool {
     file.mode() & 0o077 == 0
+}
+
+/// Makes this process the head of a session of its own, which no terminal and no parent's group can end.
+pub(crate) fn leave_session() -> io::Result<()> {
+    rustix::process::setsid().map(drop).map_err(io::Error::from)
+}
+
+/// The process that this one was started by; another one (init, or a reaper) once that has ended.
+pub(crate) fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+/// Opens a file to write at its end, which only its owner can read.
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// The requests to end: SIGTERM of a supervisor, SIGINT of a terminal.

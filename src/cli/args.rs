@@ -26,13 +26,16 @@ pub(crate) struct Line {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon
-    Serve,
+    Serve(Serve),
     /// Show everything without a key: the daemon with doubles of Kimi and GLM in the same process
     Demo(Demo),
     /// Storm a daemon of one's own for a moment, kills and all, and say which promises it kept
     Chaos(Chaos),
     /// Ask a model through the running daemon
     Ask(Ask),
+    /// Be an MCP server on standard input and output, for clients that launch one: a bridge to the daemon, which it starts where there is
+    /// none
+    Stdio,
     /// Say how the running daemon is
     Status(Status),
     /// Hold the running daemon's counters against its journal and its rollups
@@ -78,6 +81,14 @@ pub(crate) enum TokenCommand {
         /// Its name
         name: String,
     },
+}
+
+/// `exai serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Live on when whoever started it, or its terminal, ends; `exai stdio` starts it so
+    #[arg(long, hide = true)]
+    pub(crate) own_session: bool,
 }
 
 /// `exai demo`

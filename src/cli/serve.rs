@@ -5,11 +5,15 @@ use std::process::ExitCode;
 use log::LevelFilter;
 
 use super::Failure;
+use super::args::Serve;
 use crate::config::{Config, Inputs};
-use crate::{logs, wiring};
+use crate::{logs, unix, wiring};
 
 /// Runs until it is told to stop.
-pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
+pub(super) fn run(inputs: &Inputs, serve: &Serve) -> Result<ExitCode, Failure> {
+    if serve.own_session {
+        unix::leave_session().map_err(Failure::of)?;
+    }
     let config = Config::load(inputs)?;
     logs::start(config.log.format, LevelFilter::Info).map_err(Failure::of)?;
     for provider in &config.left_out {

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 use std::future::Future;
 use std::time::Duration;
@@ -102,7 +102,7 @@ pub(crate) enum ClientError {
 impl Client {
     /// Connects and shakes hands, by the usual authorities or as `tls` says. A password in `url` is used as the token, and shown to nobody.
     pub(crate) async fn connect(url: &Url, token: &Token, tls: Option<Trust>) -> Result<Self, ClientError> {
-        let (sink, stream, writer) = wire::open(url, token, tls).await?;
+        let (sink, stream, writer) = wire::open_for_engine(url, token, tls).await?;
         let (sender, progress) = mpsc::channel(PROGRESS_WAITING_MAX);
         let foreign = |problem: String| ClientError::Foreign { url: wire::shown(url), problem };
         let service = serve_client(Listener { progress: sender }, (sink, stream))

@@ -1,4 +1,5 @@
-//! The client's WebSocket: one JSON-RPC object a text frame, both ways, through bounded channels. It understands no message.
+//! The client's WebSocket: one JSON-RPC object a text frame, both ways, through bounded channels. It understands no message: who opens
+//! it says how they are written and read.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -28,9 +29,47 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// How long the server may take to answer the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Opens the socket and gives its two ends as rmcp wants them, and the task that writes: it ends once everything is on its way.
-/// Needs the actix system of this thread.
-pub(super) async fn open(
+/// An open socket.
+pub(crate) struct Wire<Out, In> {
+    /// Where messages for the server go in. Once nobody has it any more the socket is closed.
+    pub(crate) to_server: mpsc::Sender<Out>,
+    /// Where the server's messages come out; it ends when the socket does.
+    pub(crate) from_server: mpsc::Receiver<In>,
+    /// The task that writes; it ends once everything is on its way.
+    pub(crate) writer: JoinHandle<()>,
+}
+
+/// How messages are written; none for one that cannot be.
+type Encode<Out> = fn(Out) -> Option<String>;
+/// How messages are read; none for one that the server should not have sent, which ends the connection.
+type Decode<In> = fn(&Bytes) -> Option<In>;
+
+/// Opens the socket. Needs the actix system of this thread.
+pub(crate) async fn open<Out: 'static, In: 'static>(
+    url: &Url,
+    token: &Token,
+    tls: Option<Trust>,
+    (encode, decode): (Encode<Out>, Decode<In>),
+) -> Result<Wire<Out, In>, ClientError> {
+    let target = shown(url);
+    let client = http_client(CONNECT_WITHIN, tls);
+    let upgrade = client
+        .ws(target.as_str())
+        .protocols(["mcp"])
+        .bearer_auth(url.password().unwrap_or(token.reveal()))
+        .max_frame_size(MESSAGE_BYTES_MAX);
+    let (_, socket) = upgrade.connect().await.map_err(|error| worded(target, &error))?;
+    let (sink, stream) = socket.split();
+    let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
+    let (to_client, from_server) = mpsc::channel(WAITING_MAX);
+    let (to_writer, pongs) = mpsc::channel(WAITING_MAX);
+    let writer = actix_rt::spawn(write(sink, outgoing, encode, pongs));
+    actix_rt::spawn(read(stream, to_client, decode, to_writer));
+    Ok(Wire { to_server, from_server, writer })
+}
+
+/// The two ends of a socket as rmcp wants them, and the task that writes.
+pub(super) async fn open_for_engine(
     url: &Url,
     token: &Token,
     tls: Option<Trust>,
@@ -42,21 +81,10 @@ pub(super) async fn open(
     ),
     ClientError,
 > {
-    let target = shown(url);
-    let client = http_client(CONNECT_WITHIN, tls);
-    let upgrade = client
-        .ws(target.as_str())
-        .protocols(["mcp"])
-        .bearer_auth(url.password().unwrap_or(token.reveal()))
-        .max_frame_size(MESSAGE_BYTES_MAX);
-    let (_, socket) = upgrade.connect().await.map_err(|error| worded(target, &error))?;
-    let (sink, stream) = socket.split();
-    let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
-    let (to_client, mut incoming) = mpsc::channel(WAITING_MAX);
-    let (to_writer, pongs) = mpsc::channel(WAITING_MAX);
-    let writer = actix_rt::spawn(write(sink, outgoing, pongs));
-    actix_rt::spawn(read(stream, to_client, to_writer));
-    Ok((PollSender::new(to_server), stream::poll_fn(move |task| incoming.poll_recv(task)), writer))
+    let encode: Encode<ClientJsonRpcMessage> = |message| serde_json::to_string(&message).ok();
+    let decode: Decode<ServerJsonRpcMessage> = |text| serde_json::from_slice(text).ok();
+    let Wire { to_server, mut from_server, writer } = open(url, token, tls, (encode, decode)).await?;
+    Ok((PollSender::new(to_server), stream::poll_fn(move |task| from_server.poll_recv(task)), writer))
 }
 
 /// A client of HTTP and WebSocket that waits this long for an answer; without `tls` it trusts the usual authorities.
@@ -78,17 +106,18 @@ pub(super) fn shown(url: &Url) -> Url {
     shown
 }
 
-async fn write(
+async fn write<Out>(
     mut socket: impl Sink<Message> + Unpin,
-    mut outgoing: mpsc::Receiver<ClientJsonRpcMessage>,
+    mut outgoing: mpsc::Receiver<Out>,
+    encode: Encode<Out>,
     mut pongs: mpsc::Receiver<Bytes>,
 ) {
     loop {
         let message = tokio::select! {
             Some(ping) = pongs.recv() => Message::Pong(ping),
-            message = outgoing.recv() => match message.as_ref().map(serde_json::to_string) {
-                Some(Ok(text)) => Message::Text(text.into()),
-                Some(Err(_)) => continue,
+            message = outgoing.recv() => match message.map(encode) {
+                Some(Some(text)) => Message::Text(text.into()),
+                Some(None) => continue,
                 None => break,
             },
         };
@@ -101,16 +130,17 @@ async fn write(
 }
 
 /// Ends, and with it the client's stream, when the server closes, breaks the protocol or falls silent.
-async fn read(
+async fn read<In>(
     mut socket: impl Stream<Item = Result<Frame, ProtocolError>> + Unpin,
-    to_client: mpsc::Sender<ServerJsonRpcMessage>,
+    to_client: mpsc::Sender<In>,
+    decode: Decode<In>,
     to_writer: mpsc::Sender<Bytes>,
 ) {
     while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_MAX, socket.next()).await {
         let told = match frame {
-            Frame::Text(text) => match serde_json::from_slice(&text) {
-                Ok(message) => to_client.send(message).await.is_ok(),
-                Err(_) => false,
+            Frame::Text(text) => match decode(&text) {
+                Some(message) => to_client.send(message).await.is_ok(),
+                None => false,
             },
             Frame::Ping(ping) => to_writer.send(ping).await.is_ok(),
             Frame::Pong(_) => true,
