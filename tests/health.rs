@@ -135,10 +135,10 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(folder.path()).status();
-        assert!(mounted.unwrap().success(), "only root may mount");
+        assert!(mounted.expect("mount runs").success(), "only root may mount");
         Self(folder)
     }
 
