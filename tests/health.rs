@@ -136,10 +136,10 @@ struct Disk(tempfile::TempDir);
 impl Disk {
     #[expect(clippy::unwrap_used, reason = "a test without its disk proves nothing")]
     fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(folder.path()).status();
-        assert!(mounted.unwrap().success(), "only root may mount");
+        assert!(mounted.expect("mount runs").success(), "only root may mount");
         Self(folder)
     }
 
