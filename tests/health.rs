@@ -134,7 +134,6 @@ async fn a_database_that_is_killed_or_frozen_shows_and_clears() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    #[expect(clippy::unwrap_used, reason = "a test without its disk proves nothing")]
     fn mount() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");

@@ -22,7 +22,7 @@ impl Down {
         match self {
             Self::Client(error) => match error {
                 ClientError::NoDaemon(_) | ClientError::Refused { status: 429 | 503, .. } => LONG,
-                ClientError::Refused { .. } => Duration::ZERO,
+                ClientError::Refused { .. } | ClientError::Tls(_) => Duration::ZERO,
                 ClientError::Foreign { .. } => SHORT,
                 ClientError::Unreachable { .. }
                 | ClientError::Gone
@@ -59,6 +59,9 @@ impl Down {
                 ClientError::Refused { .. }
                 | ClientError::Foreign { .. }
                 | ClientError::Unreachable { .. } => (ErrorKind::Internal, taken),
+                ClientError::Tls(problem) => {
+                    (ErrorKind::Internal, format!("The daemon at {address} is not trusted: {problem}."))
+                }
                 ClientError::NoDaemon(_)
                 | ClientError::Gone
                 | ClientError::Call(_)
