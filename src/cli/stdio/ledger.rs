@@ -1,6 +1,9 @@
 //! What the client has asked and nobody has answered, and how it introduced itself: all that a new connection needs, so that the
 //! client notices nothing of the old one's end. Every request leaves it once. Pure: randomness is an argument.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use exai_actors::error::{CallError, ErrorKind};
@@ -153,11 +156,10 @@ impl Ledger {
                     return None;
                 }
                 self.open.remove(at);
-                self.greeting.take_if(|(hello, _)| *hello == id).map(|(_, hello)| {
-                    if is_result {
-                        self.handshake = Some(Handshake { hello, initialized: None });
-                    }
-                });
+                let greeted = self.greeting.take_if(|(hello, _)| *hello == id);
+                if let Some((_, hello)) = greeted.filter(|_| is_result) {
+                    self.handshake = Some(Handshake { hello, initialized: None });
+                }
                 Some(line)
             }
             Told::Progress { token, number, place } => {
@@ -208,109 +210,5 @@ pub(super) fn is_replay(line: &str) -> Option<bool> {
     match message::told(line) {
         Told::Answer { id, is_result } if id == REPLAY_ID => Some(is_result),
         Told::Answer { .. } | Told::Progress { .. } | Told::Other => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIST: &str = r#"{"id":1,"method":"tools/list"}"#;
-
-    fn ledger() -> Ledger {
-        Ledger::new(1000)
-    }
-
-    fn hear(ledger: &mut Ledger, line: &str, connected: bool) -> Step {
-        ledger.hear(line.to_owned(), || "k".to_owned(), connected)
-    }
-
-    #[test]
-    fn a_request_is_answered_once_whatever_comes() {
-        let mut ledger = ledger();
-        assert_eq!(hear(&mut ledger, LIST, true), Step::Send(LIST.to_owned()));
-        let again = hear(&mut ledger, LIST, true);
-        assert!(matches!(again, Step::Answer(text) if text.contains("a request with this id is running")));
-        assert_eq!(ledger.resend().0, [LIST]);
-        let answer = r#"{"id":1,"result":{}}"#;
-        assert_eq!(ledger.tell(answer.to_owned()).as_deref(), Some(answer));
-        assert_eq!((ledger.tell(answer.to_owned()), ledger.is_empty()), (None, true));
-        assert!(ledger.resend().0.is_empty());
-    }
-
-    #[test]
-    fn what_is_asked_without_a_connection_waits_and_a_cancel_ends_it() {
-        let mut ledger = ledger();
-        assert_eq!(hear(&mut ledger, LIST, false), Step::Done);
-        let call = r#"{"id":2,"method":"tools/call","params":{}}"#;
-        assert_eq!(hear(&mut ledger, call, false), Step::Done);
-        let cancel = r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#;
-        assert_eq!(hear(&mut ledger, cancel, false), Step::Done);
-        let keyed = r#"{"id":2,"method":"tools/call","params":{"_meta":{"exai/idempotencyKey":"k"}}}"#;
-        assert_eq!(ledger.resend().0, [keyed]);
-        let cancel = r#"{"method":"notifications/cancelled","params":{"requestId":2}}"#;
-        assert_eq!(hear(&mut ledger, cancel, true), Step::Send(cancel.to_owned()));
-        assert!(ledger.resend().0.is_empty());
-    }
-
-    #[test]
-    fn a_handshake_is_kept_once_it_is_taken() {
-        let mut ledger = ledger();
-        hear(&mut ledger, r#"{"id":0,"method":"initialize"}"#, true);
-        assert_eq!(ledger.handshake(), None);
-        ledger.tell(r#"{"id":0,"result":{}}"#.to_owned());
-        hear(&mut ledger, r#"{"method":"notifications/initialized"}"#, false);
-        let Handshake { hello, initialized } = ledger.handshake().unwrap();
-        assert_eq!(hello, format!(r#"{{"id":{REPLAY_ID},"method":"initialize"}}"#));
-        assert!(initialized.is_some());
-        let answer = |what: &str| is_replay(&format!(r#"{{"id":{REPLAY_ID},"{what}":{{}}}}"#));
-        assert_eq!((answer("result"), answer("error"), is_replay(LIST)), (Some(true), Some(false), None));
-    }
-
-    #[test]
-    fn progress_goes_on_where_it_was() {
-        let mut ledger = ledger();
-        hear(&mut ledger, r#"{"id":1,"method":"x","params":{"_meta":{"progressToken":"t"}}}"#, true);
-        let told = |number: u32| {
-            format!(
-                r#"{{"method":"notifications/progress","params":{{"progress":{number},"progressToken":"t"}}}}"#
-            )
-        };
-        assert_eq!(ledger.tell(told(5)), Some(told(5)));
-        ledger.resend();
-        assert_eq!(ledger.tell(told(1)), Some(told(6)));
-        assert_eq!(ledger.tell(told(2)), Some(told(7)));
-        ledger.tell(r#"{"id":1,"result":{}}"#.to_owned());
-        assert_eq!(ledger.tell(told(3)), None);
-    }
-
-    #[test]
-    fn a_server_that_leaves_keeps_the_call_and_one_that_never_takes_it_does_not() {
-        let mut ledger = ledger();
-        hear(&mut ledger, LIST, true);
-        assert_eq!(ledger.tell(r#"{"id":1,"error":{"data":{"kind":"draining"}}}"#.to_owned()), None);
-        for _ in 1..SENT_MAX {
-            assert_eq!(ledger.resend(), (VecDeque::from([LIST.to_owned()]), vec![]));
-        }
-        let (again, answers) = ledger.resend();
-        assert!(again.is_empty() && answers.len() == 1 && ledger.is_empty(), "{answers:?}");
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_is_kept() {
-        let mut ledger = ledger();
-        let line = |id: usize, bytes: usize| format!(r#"{{"id":{id},"method":"{}"}}"#, "x".repeat(bytes));
-        assert!(is_refused(&hear(&mut ledger, &line(1, 1001), true)));
-        let steps = (0..5).map(|id| hear(&mut ledger, &line(id, 900), true));
-        assert_eq!(steps.filter(is_refused).count(), 1);
-        let mut ledger = Ledger::new(1_000_000);
-        let steps = (0..UNANSWERED_MAX + 3).map(|id| hear(&mut ledger, &line(id, 1), true));
-        assert_eq!(steps.filter(is_refused).count(), 3);
-        let why = CallError::new(ErrorKind::Internal, "gone");
-        assert_eq!((ledger.fail(&why).len(), ledger.is_empty()), (UNANSWERED_MAX, true));
-    }
-
-    fn is_refused(step: &Step) -> bool {
-        matches!(step, Step::Answer(_))
     }
 }

@@ -1,0 +1,66 @@
+//! What whoever asks is told where there is no daemon and none can be started.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::bridge::Place;
+
+#[test]
+fn a_port_that_somebody_else_has_is_said_to_whoever_asks() {
+    for greeting in [
+        None,
+        Some("220 mail.example ready\r\n"),
+        Some("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let place = Place::new();
+        let taken = TcpListener::bind(place.mcp).unwrap();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = taken.accept() {
+                if let Some(greeting) = greeting {
+                    let _ = stream.read(&mut [0; 4096]);
+                    let _ = stream.write_all(greeting.as_bytes());
+                } else {
+                    open.push(stream);
+                }
+            }
+        });
+        let mut bridge = place.bridge().modern();
+        bridge.begin_chat(1, "anyone?");
+        bridge.begin(2, "tools/list", json!({}));
+        for id in [1, 2] {
+            let answer = bridge.answer(id);
+            assert_eq!(answer["error"]["code"], -32603, "{answer}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains("is no EXAI") && message.contains("EXAI_LISTEN__MCP"), "{message}");
+        }
+        assert!(place.daemons().is_empty());
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_start_or_takes_no_token_is_said_too() {
+    let mut place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = place.home.get("EXAI_LISTEN__DASHBOARD").to_owned();
+    place.home.set("EXAI_LISTEN__DASHBOARD", &taken.local_addr().unwrap().to_string());
+    let mut bridge = place.bridge().modern();
+    let answer = bridge.request(1, "tools/list", json!({}));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("EXAI_LISTEN__DASHBOARD") && message.contains("exai serve"), "{message}");
+    assert!(message.contains(place.log_file().to_str().unwrap()), "{message}");
+    // The same bridge serves once the port is free.
+    drop(taken);
+    assert!(bridge.request(2, "tools/list", json!({}))["result"].is_object());
+    place.home.set("EXAI_LISTEN__DASHBOARD", &free);
+    place.home.set("EXAI_TOKEN", "a-token-that-is-not-the-daemons");
+    let mut stranger = place.bridge();
+    stranger.begin(1, "initialize", json!({}));
+    let answer = stranger.answer(1);
+    assert_eq!(answer["error"]["data"]["kind"], "unauthorized", "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("exai token"), "{answer}");
+    assert!(!answer.to_string().contains("a-token-"), "{answer}");
+    assert_eq!(stranger.seen.len(), 1);
+}
