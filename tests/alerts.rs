@@ -1,5 +1,4 @@
 //! Alerts over the wire: a real webhook hears of each once when it begins and once when it is over, though it fails at first.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
