@@ -34,7 +34,7 @@ async fn every_fault_is_a_typed_error_and_gives_everything_back() {
     let world = World::with(Database::sqlite(), |with| {
         for provider in ["KIMI", "GLM"] {
             for timeout in ["IDLE", "FIRST_BYTE"] {
-                with.set(&format!("EXAI_PROVIDERS__{provider}__{timeout}_TIMEOUT_S"), "1");
+                with.set(&format!("EXAI_PROVIDERS__{provider}__{timeout}_TIMEOUT_S"), "3");
             }
         }
         with.set("EXAI_LIMITS__BURST", "1000");
