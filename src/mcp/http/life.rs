@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::sessions::{Session, mint_key};
 use super::stream::Log;
 use super::transport::{HttpTransport, Incoming, Tells};
+use crate::mcp::Served;
 use crate::mcp::edge::Facts;
 use crate::mcp::handler::Handler;
 use crate::mcp::monitor::Monitor;
@@ -160,8 +161,8 @@ fn tells(door: &Door, session: &Session) -> Tells {
     }
 }
 
-fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Handler {
-    Handler {
+fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Served {
+    let handler = Handler {
         toolbox: door.toolbox.clone(),
         principal: session.principal.clone(),
         session: session.id,
@@ -170,7 +171,8 @@ fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Handler {
         draining: door.draining.clone(),
         patience: door.patience.clone(),
         monitor: session.monitor.clone(),
-    }
+    };
+    Served::from(handler)
 }
 
 fn introduce(door: &Door, session: &Session, facts: Facts) {

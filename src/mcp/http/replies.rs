@@ -46,7 +46,7 @@ pub(super) fn streamed(log: &Log, next: u64, resumable: bool, held: Held) -> Htt
 
 pub(super) fn refused_message(fault: &Fault, modern: bool) -> HttpResponse {
     let mut status = headers::status_of(Some(fault.error.code), modern);
-    if modern {
+    if modern && status == StatusCode::OK {
         status = StatusCode::BAD_REQUEST;
     }
     HttpResponse::build(status).content_type(JSON).body(fault.to_text())
