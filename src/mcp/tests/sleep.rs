@@ -68,7 +68,7 @@ async fn a_modern_session_asks_for_metadata_after_every_sleep() {
         (1, ping(json!(1)), -32602),
         (2, json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" }), -32602),
         (3, modern(json!(3), "ping", json!({})), -32601),
-        (4, modern(json!(4), "prompts/list", json!({})), -32601),
+        (4, modern(json!(4), "resources/subscribe", json!({ "uri": "exai://breakers" })), -32601),
     ] {
         server.sleeps().await;
         let answer = ask(&mut ws, request).await.unwrap();

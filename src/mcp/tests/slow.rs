@@ -8,13 +8,16 @@ use super::*;
 
 /// One stored answer.
 const ANSWER_BYTES: usize = 256 * 1024;
+/// What one page of it holds at least.
+const PAGE_BYTES_MIN: usize = 64 * 1024;
 /// How often it is asked for: more than every queue and buffer on its way holds.
 const ASKED: usize = 120;
 /// How long a client may leave what it is sent, here.
 const STALL: Duration = Duration::from_secs(2);
 
-/// How long anybody else may wait for a pong. Without optimisation one answer alone takes milliseconds to be written.
-const NEIGHBOUR_WAITS_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 300 } else { 100 });
+/// How long anybody else may wait for a pong. Without optimisation one answer alone takes ten milliseconds to be cut and written, and
+/// all that were asked for are ready at once.
+const NEIGHBOUR_WAITS_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 3000 } else { 100 });
 
 /// Asks for far more than it takes, until it is told to stop: it need not notice that it was dropped.
 async fn glutton(address: SocketAddr, call: CallId, bytes_a_second: Option<usize>, stop: CancellationToken) {
@@ -73,7 +76,8 @@ async fn is_dropped_unnoticed(bytes_a_second: Option<usize>) {
     let params = json!({ "name": "result", "arguments": { "call_id": call } });
     let fetch = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params });
     let fetched = ask(&mut neighbour, fetch).await.unwrap();
-    assert_eq!(fetched["result"]["content"][0]["text"].as_str().map(str::len), Some(ANSWER_BYTES));
+    let text = fetched["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.len() >= PAGE_BYTES_MIN && text.bytes().all(|byte| byte == b'a'), "{} bytes", text.len());
 }
 
 #[actix_web::test]
