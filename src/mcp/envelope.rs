@@ -152,17 +152,19 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
     };
-    if let JsonRpcMessage::Request(JsonRpcRequest { request, .. }) = &message
-        && matches!(request, ClientRequest::CustomRequest(_))
-        && METHODS.contains(&method.as_str())
-    {
-        let version = request.get_meta().protocol_version();
-        let is_modern = version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
-        if is_modern && REMOVED.contains(&method.as_str()) {
+    if let JsonRpcMessage::Request(JsonRpcRequest { request, .. }) = &message {
+        let misfit = matches!(request, ClientRequest::CustomRequest(_)) && METHODS.contains(&method.as_str());
+        // The engine knows that of well-formed ones, but for a ping before any handshake.
+        let is_ping = matches!(request, ClientRequest::PingRequest(_));
+        let is_modern = request.get_meta().protocol_version() == Some(ProtocolVersion::V_2026_07_28);
+        if (misfit || is_ping) && is_modern && REMOVED.contains(&method.as_str()) {
             let problem = "this protocol version has no such method";
             return Err(Fault::new(id, ErrorCode::METHOD_NOT_FOUND, problem));
         }
-        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"));
+        if misfit {
+            let problem = "the parameters do not fit the method";
+            return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, problem));
+        }
     }
     Ok(Reading::Message(Box::new(message)))
 }

@@ -75,22 +75,18 @@ async fn ask(
         answer = asked => answer.map_err(|error| error.to_string())?,
         () = context.ct.cancelled() => return Err("Cancelled.".to_owned()),
     };
-    match answer {
-        ClientResult::CreateMessageResult(answer) => {
-            let said = serde_json::to_value(&answer.message.content).unwrap_or_default();
-            let said = said["text"].as_str().or_else(|| said[0]["text"].as_str()).unwrap_or_default();
-            Ok(format!("LLM response: {said}"))
-        }
-        ClientResult::ElicitResult(answer) => {
-            let action = serde_json::to_value(&answer.action).unwrap_or_default();
-            let (action, content) = (action.as_str().unwrap_or_default(), answer.content.unwrap_or_default());
-            Ok(match &*request.name {
-                "test_elicitation" => format!("User response: action={action}, content={content}"),
-                _ => format!("Elicitation completed: action={action}, content={content}"),
-            })
-        }
-        _ => Err("The client answered something else.".to_owned()),
+    if let ClientResult::CreateMessageResult(answer) = answer {
+        let said = serde_json::to_value(&answer.message.content).unwrap_or_default();
+        let said = said["text"].as_str().or_else(|| said[0]["text"].as_str()).unwrap_or_default();
+        return Ok(format!("LLM response: {said}"));
     }
+    let ClientResult::ElicitResult(answer) = answer else {
+        return Err("The client answered something else.".to_owned());
+    };
+    let action = serde_json::to_value(&answer.action).unwrap_or_default();
+    let (action, content) = (action.as_str().unwrap_or_default(), answer.content.unwrap_or_default());
+    let words = if request.name == "test_elicitation" { "User response:" } else { "Elicitation completed:" };
+    Ok(format!("{words} action={action}, content={content}"))
 }
 
 /// A question for the client's model.

@@ -174,11 +174,13 @@ fn read(question: &InputRequest, answer: &Value) -> Result<String, ErrorData> {
         InputRequest::CreateMessage(_) => {
             answer["content"]["text"].as_str().map(str::to_owned).ok_or_else(wrong)
         }
-        _ => {
+        InputRequest::ListRoots(_) => {
             let roots = answer["roots"].as_array().ok_or_else(wrong)?;
             let uris = roots.iter().filter_map(|root| root["uri"].as_str()).collect::<Vec<_>>();
             Ok(uris.join(" "))
         }
+        // rmcp may learn of more; we ask none of them.
+        _ => Err(wrong()),
     }
 }
 

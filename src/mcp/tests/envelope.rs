@@ -80,6 +80,10 @@ fn what_an_era_has_no_more_is_unknown_to_it_and_malformed_in_the_others() {
         let Reading::Refused(fault) = read(&bare.to_string()) else { panic!("{method} was taken") };
         assert_eq!(fault.error.code.0, -32602, "{method}");
     }
+    let Reading::Refused(fault) = read(&modern(json!(1), "ping", json!({})).to_string()) else {
+        panic!("a modern ping was taken")
+    };
+    assert_eq!(fault.error.code.0, -32601);
 }
 
 #[test]
