@@ -58,6 +58,13 @@ pub(super) fn too_fast(id: RequestId, wait: Duration) -> HttpResponse {
     HttpResponse::Ok().content_type(JSON).body(Fault::of_call(Some(id), &error).to_text())
 }
 
+/// Too much came that nobody could read.
+pub(super) fn too_much_noise(wait: Duration) -> HttpResponse {
+    let message = "This client sends too much that is no MCP message; slow down.";
+    let error = CallError::new(ErrorKind::RateLimited, message).retry_after(wait);
+    refusal(StatusCode::TOO_MANY_REQUESTS, &error)
+}
+
 pub(super) fn wrong(status: StatusCode, message: &'static str) -> HttpResponse {
     refusal(status, &CallError::new(ErrorKind::InvalidArguments, message))
 }
