@@ -5,6 +5,8 @@ mod answers;
 mod call;
 pub(crate) mod client;
 mod completions;
+#[cfg(feature = "conformance")]
+mod conformance;
 pub(crate) mod connections;
 mod delivery;
 #[cfg(feature = "faults")]
@@ -28,3 +30,9 @@ pub(crate) mod socket;
 mod terms;
 #[cfg(test)]
 mod tests;
+
+#[cfg(feature = "conformance")]
+use self::conformance::Served;
+/// What answers a connection.
+#[cfg(not(feature = "conformance"))]
+type Served = handler::Handler;

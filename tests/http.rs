@@ -111,6 +111,63 @@ async fn a_modern_disconnect_cancels_and_closes_the_upstreams_socket() {
     world.until_closed().await;
 }
 
+/// How long it takes from the cut of a modern client's connection to the end of the upstream's: 100 ms are promised.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "a figure for whoever runs the tests with --nocapture")]
+async fn a_modern_disconnect_reaches_the_upstream_soon_every_time() {
+    let world = World::start().await;
+    let mut took = Vec::new();
+    for number in 0..20 {
+        world.next("delay=20000");
+        let call = modern(1, "tools/call", chat(&format!("never mind {number}")));
+        let mut stream = post(&world.server, &modern_call("tools/call", "chat"), &call).await;
+        stream.until("notifications/progress").await;
+        world.until_asked(number + 1).await;
+        let cut = clock::now();
+        drop(stream);
+        until_journal(&world.kimi, |entries| entries[number].ended == Ended::ClientClosed).await;
+        took.push(clock::now() - cut);
+    }
+    took.sort();
+    println!("cut to closed upstream, of 20: median {:?}, slowest {:?}", took[10], took[19]);
+    // A loaded machine adds its own.
+    assert!(took[10] < Duration::from_millis(500) && took[19] < Duration::from_secs(2), "{took:?}");
+    world.until_closed().await;
+}
+
+#[tokio::test]
+async fn a_key_is_one_request_in_either_era_and_who_cannot_wait_is_handed_over() {
+    let world = World::start().await;
+    let session = open(&world.server, "2025-11-25").await;
+    let of = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
+    let mut keyed = chat("asked twice");
+    keyed["_meta"]["exai/idempotencyKey"] = json!("a-key");
+    let first = post(&world.server, &of, &request(1, "tools/call", keyed.clone())).await.answer(1).await;
+    let call = modern(2, "tools/call", keyed);
+    let again = post(&world.server, &modern_call("tools/call", "chat"), &call).await.answer(2).await;
+    let id = |answer: &Value| answer["result"]["_meta"]["exai/receipt"]["call_id"].clone();
+    assert!(id(&first).is_string(), "{first}");
+    assert_eq!(id(&first), id(&again), "{again}");
+    assert_eq!(world.kimi.journal().len(), 1);
+    for era in ["2025-11-25", "2026-07-28"] {
+        world.next("delay=300+tokens=60+pace=40");
+        let mut hurried = chat(&format!("a long story of {era}"));
+        hurried["_meta"]["exai/answerWithinMs"] = json!(1000);
+        let answer = if era == "2025-11-25" {
+            post(&world.server, &of, &request(3, "tools/call", hurried)).await.answer(3).await
+        } else {
+            let call = modern(3, "tools/call", hurried);
+            post(&world.server, &modern_call("tools/call", "chat"), &call).await.answer(3).await
+        };
+        let handed = &answer["result"]["_meta"]["exai/handover"];
+        let arguments = json!({ "name": "result", "arguments": { "call_id": handed["call_id"] } });
+        let whole = post(&world.server, &of, &request(4, "tools/call", arguments)).await.answer(4).await;
+        assert_eq!(id(&whole), handed["call_id"], "{era}: {whole}");
+        assert!(handed["call_id"].is_string(), "{era}: {answer}");
+    }
+    assert_eq!(world.kimi.journal().len(), 3, "nothing was asked again");
+}
+
 #[tokio::test]
 async fn headers_that_say_something_else_than_the_body_are_refused() {
     let world = World::start().await;

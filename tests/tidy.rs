@@ -181,6 +181,7 @@ fn panics_unwind_and_faults_are_never_a_default() {
         let manifest: toml::Table = read(path).parse().expect("a manifest is TOML");
         let default = manifest["features"].get("default").map(ToString::to_string).unwrap_or_default();
         assert!(!default.contains("faults"), "{path}: `faults` plants panics");
+        assert!(!default.contains("conformance"), "{path}: `conformance` answers what the product does not");
         assert!(!default.contains("metrics-off"), "{path}: `metrics-off` counts nothing");
     }
 }

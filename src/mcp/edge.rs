@@ -1,6 +1,7 @@
 //! What stands between one connection's messages and the engine: who may go in, what may come out, and when the connection has
 //! said who it is. Closes the engine's gaps (no limits, doubled ids, a service that ends over an early notification). Pure.
 
+mod asked;
 mod handshake;
 mod running;
 
@@ -10,9 +11,12 @@ use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
-    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification, ServerResult,
+    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification, ServerRequest,
+    ServerResult,
 };
+use rmcp::service::OriginatingRequestId;
 
+use self::asked::Asked;
 use self::handshake::Handshake;
 pub(super) use self::handshake::{Facts, Greeting};
 pub(super) use self::running::Hold;
@@ -81,6 +85,7 @@ pub(super) struct Edge {
     /// because nothing could tell its sender; it is read as fast as it is handled.
     others: Bucket,
     running: Running,
+    asked: Asked,
     handshake: Handshake,
     greeted: bool,
 }
@@ -93,6 +98,7 @@ impl Edge {
             calls: bucket(),
             others: bucket(),
             running: Running::default(),
+            asked: Asked::default(),
             handshake: Handshake::default(),
             greeted: false,
         }
@@ -110,7 +116,11 @@ impl Edge {
 
     /// Whether no request runs, not even a cancelled one.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.running.is_quiet()
+        let is_quiet = self.running.is_quiet();
+        if is_quiet {
+            self.asked.clear();
+        }
+        is_quiet
     }
 
     /// How the connection left the handshake, once it has.
@@ -154,7 +164,20 @@ impl Edge {
                         Verdict::Drop
                     }
                 }
-                JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => Verdict::Drop,
+                JsonRpcMessage::Response(response) => match self.asked.end(&response.id) {
+                    Some(id) => {
+                        response.id = id;
+                        Verdict::Forward(message)
+                    }
+                    None => Verdict::Drop,
+                },
+                JsonRpcMessage::Error(error) => match error.id.as_ref().and_then(|id| self.asked.end(id)) {
+                    Some(id) => {
+                        error.id = Some(id);
+                        Verdict::Forward(message)
+                    }
+                    None => Verdict::Drop,
+                },
             },
         }
     }
@@ -186,8 +209,13 @@ impl Edge {
                 let wanted = self.tells(&mut notification.notification);
                 if wanted { Passage::Out(None) } else { Passage::Dropped }
             }
-            // The engine asks nothing of clients: this server uses none of what they could be asked for.
-            JsonRpcMessage::Request(_) => Passage::Dropped,
+            JsonRpcMessage::Request(request) => {
+                if !self.asks(&mut request.request) {
+                    return Passage::Dropped;
+                }
+                request.id = self.asked.begin(request.id.clone());
+                Passage::Out(None)
+            }
         }
     }
 
@@ -210,9 +238,24 @@ impl Edge {
         Ok(())
     }
 
-    fn tells(&self, notification: &mut ServerNotification) -> bool {
+    /// Whether a question is for a request that still waits; notes the client's id of that, for transports with a stream for each.
+    fn asks(&self, question: &mut ServerRequest) -> bool {
+        let extensions = question.extensions_mut();
+        let Some(OriginatingRequestId(number)) = extensions.get().cloned() else { return true };
+        let id = self.running.id(&number).cloned();
+        id.is_some_and(|id| extensions.insert(OriginatingRequestId(id)).is_some())
+    }
+
+    fn tells(&mut self, notification: &mut ServerNotification) -> bool {
         if let ServerNotification::ProgressNotification(progress) = notification {
             return self.running.has_token(&progress.params.progress_token);
+        }
+        if let ServerNotification::CancelledNotification(cancelled) = notification
+            && let Some(id) = &cancelled.params.request_id
+            && let Some(asked) = self.asked.withdraw(id)
+        {
+            cancelled.params.request_id = Some(asked);
+            return true;
         }
         let Some(number) = notification.get_meta().subscription_id() else { return true };
         let Some(id) = self.running.id(&number) else { return false };

@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Served;
 use super::edge::Greeting;
 use super::handler::Handler;
 use super::line::Line;
@@ -50,12 +51,14 @@ async fn wake(
     sleep_after: Duration,
 ) -> Option<Box<Line>> {
     let (returns, returned) = oneshot::channel();
+    let gone = handler.gone.clone();
+    let handler = Served::from(handler);
     let (greeting, ends) = (line.greeting().cloned(), CancellationToken::new());
     let mut lent = Lent {
         line: Some(line),
         unread: vec![*message],
         returns: Some(returns),
-        gone: handler.gone.clone(),
+        gone,
         ends: ends.clone(),
         sleep_after,
         check: Box::pin(tokio::time::sleep(sleep_after)),
@@ -63,9 +66,8 @@ async fn wake(
         asleep: false,
     };
     let engine = match greeting {
-        Some(Greeting::Initialized(client, protocol)) => {
-            let client = InitializeRequestParams::new(ClientCapabilities::default(), *client)
-                .with_protocol_version(protocol);
+        Some(Greeting::Initialized(client, offers, protocol)) => {
+            let client = InitializeRequestParams::new(offers.into(), *client).with_protocol_version(protocol);
             Ok(serve_directly_with_ct(handler, lent, Some(client), ends))
         }
         Some(Greeting::Inline(protocol)) => {

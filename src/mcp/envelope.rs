@@ -6,8 +6,8 @@ mod shape;
 
 use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, JsonRpcRequest, RequestId,
-    ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetMeta, JsonRpcMessage, JsonRpcRequest,
+    ProtocolVersion, RequestId, ServerJsonRpcMessage,
 };
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::error::Category;
@@ -47,12 +47,16 @@ const METHODS: [&str; 20] = [
     "tools/list",
 ];
 
+/// Those of them that 2026-07-28 has no more.
+const REMOVED: [&str; 5] =
+    ["initialize", "logging/setLevel", "ping", "resources/subscribe", "resources/unsubscribe"];
+
 /// What a text frame holds.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// A request or a notification.
+    /// A request, a notification or a response.
     Message(Box<ClientJsonRpcMessage>),
-    /// Something that wants no answer and gets none: a response to nothing, or a notification that cannot be read.
+    /// Something that wants no answer and gets none: a notification or a response that cannot be read.
     Nothing,
     /// Not a request of this protocol.
     Refused(Fault),
@@ -117,24 +121,21 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     })?;
     let id = envelope.id.map(read_id).transpose();
     let id = id.map_err(|problem| Fault::new(None, ErrorCode::INVALID_REQUEST, problem))?;
-    let Some(method) = &envelope.method else {
-        return if envelope.result.is_some() || envelope.error.is_some() {
-            Ok(Reading::Nothing)
-        } else {
-            Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "a message has a method, a result or an error"))
-        };
-    };
-    let well_formed = envelope.jsonrpc.is_some_and(|version| version.get() == "\"2.0\"")
-        && envelope.result.is_none()
-        && envelope.error.is_none();
+    let is_response = envelope.result.is_some() || envelope.error.is_some();
+    if envelope.method.is_none() && !is_response {
+        let problem = "a message has a method, a result or an error";
+        return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, problem));
+    }
+    let well_formed = envelope.jsonrpc.is_some_and(|version| version.get() == "\"2.0\"");
     // Before anything is parsed that keeps what it reads.
     let Shape { depth, values } = Shape::of(text);
-    if id.is_none() {
-        let fits = depth <= DEPTH_MAX && values <= VALUES_MAX;
-        let message = (well_formed && fits).then(|| serde_json::from_str(text).ok()).flatten();
+    let (Some(method), true) = (&envelope.method, id.is_some()) else {
+        let is_one = envelope.method.is_some() != is_response;
+        let fits = well_formed && is_one && depth <= DEPTH_MAX && values <= VALUES_MAX;
+        let message = fits.then(|| serde_json::from_str(text).ok()).flatten();
         return Ok(message.map_or(Reading::Nothing, |message| Reading::Message(Box::new(message))));
-    }
-    if !well_formed {
+    };
+    if !well_formed || is_response {
         return Err(Fault::new(id, ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 request"));
     }
     if depth > DEPTH_MAX {
@@ -151,10 +152,19 @@ fn read_or_refuse(text: &str) -> Result<Reading, Fault> {
     let Ok(message) = serde_json::from_str::<ClientJsonRpcMessage>(text) else {
         return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters are malformed"));
     };
-    if let JsonRpcMessage::Request(JsonRpcRequest { request: ClientRequest::CustomRequest(_), .. }) = &message
-        && METHODS.contains(&method.as_str())
-    {
-        return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"));
+    if let JsonRpcMessage::Request(JsonRpcRequest { request, .. }) = &message {
+        let misfit = matches!(request, ClientRequest::CustomRequest(_)) && METHODS.contains(&method.as_str());
+        // The engine knows that of well-formed ones, but for a ping before any handshake.
+        let is_ping = matches!(request, ClientRequest::PingRequest(_));
+        let is_modern = request.get_meta().protocol_version() == Some(ProtocolVersion::V_2026_07_28);
+        if (misfit || is_ping) && is_modern && REMOVED.contains(&method.as_str()) {
+            let problem = "this protocol version has no such method";
+            return Err(Fault::new(id, ErrorCode::METHOD_NOT_FOUND, problem));
+        }
+        if misfit {
+            let problem = "the parameters do not fit the method";
+            return Err(Fault::new(id, ErrorCode::INVALID_PARAMS, problem));
+        }
     }
     Ok(Reading::Message(Box::new(message)))
 }

@@ -6,6 +6,8 @@ mod life;
 mod replies;
 mod sessions;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::sync::Arc;
@@ -23,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::headers::{SESSION, VERSION, only};
 use self::replies::{
-    EVENTS, FULL_RETRY, JSON, full, refused_message, respond, streamed, too_fast, unknown_session, wrong,
+    EVENTS, FULL_RETRY, JSON, full, refused_message, respond, streamed, too_fast, too_much_noise,
+    unknown_session, wrong,
 };
 use self::sessions::Session;
 pub(crate) use self::sessions::Sessions;
-use self::stream::Log;
 use self::transport::Incoming;
 use super::connections::Place;
 use super::edge::VERSIONS;
@@ -61,7 +63,12 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
     let version = only(request.headers(), VERSION);
     let modern_header = version.is_some_and(headers::is_modern);
     let mut message = match reading {
-        Reading::Refused(fault) => return refused_message(&fault, modern_header),
+        Reading::Refused(fault) => {
+            return match door.http.rate(&principal, door.limits, false) {
+                Ok(()) => refused_message(&fault, modern_header),
+                Err(wait) => monitor::refused(&request, too_much_noise(wait)),
+            };
+        }
         Reading::Nothing => return HttpResponse::Accepted().finish(),
         Reading::Message(message) => message,
     };
@@ -118,7 +125,7 @@ pub(super) async fn end(request: HttpRequest, door: web::Data<Door>) -> HttpResp
     };
     match session_of(&request, &door, &principal) {
         Ok((_, session)) => {
-            session.end.cancel();
+            session.end_as(sessions::CLOSED);
             HttpResponse::NoContent().finish()
         }
         Err(refused) => monitor::refused(&request, refused),
@@ -141,13 +148,12 @@ impl Post {
             let error = CallError::new(ErrorKind::Draining, "The server is shutting down; come back later.");
             return refusal(StatusCode::SERVICE_UNAVAILABLE, &error.retry_after(FULL_RETRY));
         }
-        if !self.door.http.has_room() {
-            return full();
-        }
-        let Some((key, session)) = life::open(&self.door, self.principal.clone(), &self.request) else {
+        let Some(key) = sessions::mint_key() else {
             let error = CallError::new(ErrorKind::Internal, "The system has no random numbers.");
             return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error);
         };
+        let opened = life::open(&self.door, self.principal.clone(), &self.request, &key);
+        let Some(session) = opened else { return full() };
         let mut response = self.hand_over(&session, message, false).await;
         if let Ok(key) = header::HeaderValue::from_str(&key) {
             response.headers_mut().insert(header::HeaderName::from_static(SESSION), key);
@@ -175,7 +181,7 @@ impl Post {
     ) -> HttpResponse {
         session.heard(self.bytes);
         let wants_answer = matches!(*message, JsonRpcMessage::Request(_));
-        let log = if wants_answer { session.stream() } else { Log::new(0) };
+        let log = if wants_answer { session.stream() } else { session.passing() };
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         let sent = match &session.inbound {
             Some(inbound) => inbound.send(incoming).await.is_ok(),
@@ -197,15 +203,15 @@ impl Post {
         if let Err(error) = headers::agree(self.request.headers(), &asked.request) {
             return refused_message(&Fault { id: Some(id), error }, true);
         }
+        let is_call = matches!(asked.request, ClientRequest::CallToolRequest(_));
+        // Before anything is kept of a client that may call itself something else each time.
+        if let Err(wait) = self.door.http.rate(&self.principal, self.door.limits, is_call) {
+            return monitor::refused(&self.request, too_fast(id, wait));
+        }
         let visitor = life::visitor(&self.door, self.principal.clone(), &asked.request, &self.request);
         let Some(visitor) = visitor else { return full() };
         visitor.heard(self.bytes);
-        let is_call = matches!(asked.request, ClientRequest::CallToolRequest(_));
-        if let Err(wait) = visitor.rate(is_call) {
-            visitor.monitor.error();
-            return too_fast(id, wait);
-        }
-        let (log, service) = (Log::new(1), CancellationToken::new());
+        let (log, service) = (visitor.passing(), CancellationToken::new());
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         life::answer(&self.door, &visitor, incoming, service.clone());
         respond(&log, false, true, (self.place, Some(service.drop_guard()))).await

@@ -34,6 +34,7 @@ mod gaps;
 mod handovers;
 mod inside;
 mod limits;
+mod over_http;
 #[cfg(feature = "faults")]
 mod panics;
 mod planted;
@@ -151,10 +152,11 @@ impl Setup {
     }
 }
 
-/// Lets everyone in who has not the wrong token.
+/// Lets everyone in who has not the wrong token; one of them is somebody else.
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
 fn check(request: &HttpRequest) -> Result<Principal, HttpResponse> {
     match request.headers().get("authorization") {
+        Some(token) if token == "Bearer other" => Ok(Principal::from("other")),
         Some(token) if token != "Bearer right" => Err(HttpResponse::Unauthorized().finish()),
         Some(_) | None => Ok(Principal::from("tester")),
     }

@@ -1,6 +1,9 @@
 //! Who is on the other side of a connection, and how it left the handshake: by `initialize`, or by a request that needs none. Pure.
 
-use rmcp::model::{ClientRequest, GetMeta, Implementation, InitializeResult, ProtocolVersion};
+use rmcp::model::{
+    ClientCapabilities, ClientRequest, ElicitationCapability, GetMeta, Implementation,
+    InitializeRequestParams, InitializeResult, ProtocolVersion, RootsCapabilities, SamplingCapability,
+};
 
 use super::VERSIONS;
 
@@ -21,10 +24,38 @@ pub(in crate::mcp) struct Facts {
 /// How a connection left the handshake: all that an engine must know of the ones before it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::mcp) enum Greeting {
-    /// By `initialize`: who asked, and the version that was agreed on.
-    Initialized(Box<Implementation>, ProtocolVersion),
+    /// By `initialize`: who asked, what it can be asked for, and the version that was agreed on.
+    Initialized(Box<Implementation>, Offers, ProtocolVersion),
     /// By a request that says everything in its own `_meta`, in this version (MCP 2026-07-28, basic).
     Inline(ProtocolVersion),
+}
+
+/// What a client said that a server may ask of it; of the rest of its capabilities nothing is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::mcp) struct Offers {
+    elicitation: bool,
+    sampling: bool,
+    roots: bool,
+}
+
+impl Offers {
+    fn of(capabilities: &ClientCapabilities) -> Self {
+        Self {
+            elicitation: capabilities.elicitation.is_some(),
+            sampling: capabilities.sampling.is_some(),
+            roots: capabilities.roots.is_some(),
+        }
+    }
+}
+
+impl From<Offers> for ClientCapabilities {
+    fn from(offers: Offers) -> Self {
+        let mut capabilities = Self::default();
+        capabilities.elicitation = offers.elicitation.then(ElicitationCapability::default);
+        capabilities.sampling = offers.sampling.then(SamplingCapability::default);
+        capabilities.roots = offers.roots.then(RootsCapabilities::default);
+        capabilities
+    }
 }
 
 /// What the handshake of one connection has come to.
@@ -32,7 +63,7 @@ pub(in crate::mcp) enum Greeting {
 pub(super) struct Handshake {
     greeting: Option<Greeting>,
     /// Who asked to `initialize`, until that is answered.
-    asker: Option<Implementation>,
+    asker: Option<(Implementation, Offers)>,
     facts: Option<Facts>,
 }
 
@@ -51,7 +82,8 @@ impl Handshake {
     pub(super) fn asked(&mut self, request: &ClientRequest) {
         let meta = request.get_meta();
         if let ClientRequest::InitializeRequest(request) = request {
-            self.asker = Some(short(&request.params.client_info));
+            let InitializeRequestParams { client_info, capabilities, .. } = &request.params;
+            self.asker = Some((short(client_info), Offers::of(capabilities)));
             return;
         }
         // The engine answers these without leaving its handshake.
@@ -71,13 +103,14 @@ impl Handshake {
     /// Notes the engine's answer to `initialize`. A second one is asked by whom it may be; a connection that began without one stays
     /// so.
     pub(super) fn initialized(&mut self, result: &InitializeResult) {
-        let Some(client) = self.asker.take() else { return };
+        let Some((client, offers)) = self.asker.take() else { return };
         match self.greeting {
             None => self.facts = Some(facts(Some(&client), &result.protocol_version)),
             Some(Greeting::Initialized(..)) => {}
             Some(Greeting::Inline(_)) => return,
         }
-        self.greeting = Some(Greeting::Initialized(Box::new(client), result.protocol_version.clone()));
+        self.greeting =
+            Some(Greeting::Initialized(Box::new(client), offers, result.protocol_version.clone()));
     }
 }
 

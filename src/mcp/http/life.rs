@@ -13,9 +13,9 @@ use rmcp::service::{serve_directly_with_ct, serve_server_with_ct};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::sessions::{Session, mint_key};
-use super::stream::Log;
+use super::sessions::{CLOSED, Session};
 use super::transport::{HttpTransport, Incoming, Tells};
+use crate::mcp::Served;
 use crate::mcp::edge::Facts;
 use crate::mcp::handler::Handler;
 use crate::mcp::monitor::Monitor;
@@ -28,23 +28,23 @@ const TRANSPORT: &str = "http";
 const INBOUND_MAX: usize = 64;
 /// How long a close at shutdown waits for the answers of calls that have ended.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
-/// A session that ended as it should.
-const CLOSED: u16 = 1000;
+/// The server left (RFC 6455 7.4.1).
+const AWAY: u16 = 1001;
 /// The longest name of a client that is kept.
 const CLIENT_CHARS_MAX: usize = 120;
 
-/// Opens a session; gives it with its name, or nothing where the system has no random numbers.
+/// Opens a session under this name, if it finds a place.
 pub(super) fn open(
     door: &Arc<Door>,
     principal: Principal,
     request: &HttpRequest,
-) -> Option<(String, Arc<Session>)> {
-    let key = mint_key()?;
+    key: &str,
+) -> Option<Arc<Session>> {
     let (inbound, posted) = mpsc::channel(INBOUND_MAX);
-    let monitor = Monitor::opened_over_http(request);
-    let session = Arc::new(Session::new(principal, monitor, door.limits, Some(inbound)));
-    door.http.known.lock().by_key.insert(key.clone(), Arc::clone(&session));
-    let (name, here, tracked) = (key.clone(), Arc::clone(&session), door.sessions.clone());
+    let session = door
+        .http
+        .open(key, |kept| Session::new(principal, Monitor::opened_over_http(request), Some(inbound), kept))?;
+    let (name, here, tracked) = (key.to_owned(), Arc::clone(&session), door.sessions.clone());
     let door = Arc::clone(door);
     actix_web::rt::spawn(tracked.track_future(async move {
         let (gone, service) = (CancellationToken::new(), CancellationToken::new());
@@ -56,7 +56,7 @@ pub(super) fn open(
                 introduce(&to, &who, facts);
             });
             let tells = Tells { on_open, ..tells(&door, &here) };
-            HttpTransport::new(posted, door.limits, here.log(0).unwrap_or_else(|| Log::new(0)), tells)
+            HttpTransport::new(posted, door.limits, here.log(0).unwrap_or_else(|| here.passing()), tells)
         };
         let handler = handler(&door, &here, gone.clone());
         let live = async {
@@ -72,12 +72,12 @@ pub(super) fn open(
         // Who is gone did not cancel: its calls go on.
         gone.cancel();
         service.cancel();
-        here.end.cancel();
+        here.end_as(CLOSED);
         door.http.known.lock().by_key.remove(&name);
         let opened = *opened.borrow();
         ended(&door, &here, opened);
     }));
-    Some((key, session))
+    Some(session)
 }
 
 /// What is known of a client between its modern requests.
@@ -94,16 +94,12 @@ pub(super) fn visitor(
         who.as_ref().map(|who| tame(&format!("{} {}", who.name, who.version))).unwrap_or_default();
     let name = who.as_ref().map(|who| tame(&who.name)).unwrap_or_default();
     let key = (principal.clone(), client.clone());
-    let known = door.http.known.lock().visitors.get(&key).map(Arc::clone);
-    if let Some(session) = known.filter(|session| !session.end.is_cancelled()) {
+    let (session, is_new) = door
+        .http
+        .visit(&key, |kept| Session::new(principal, Monitor::opened_over_http(request), None, kept))?;
+    if !is_new {
         return Some(session);
     }
-    if !door.http.has_room() {
-        return None;
-    }
-    let monitor = Monitor::opened_over_http(request);
-    let session = Arc::new(Session::new(principal, monitor, door.limits, None));
-    door.http.known.lock().visitors.insert(key.clone(), Arc::clone(&session));
     let protocol = meta.protocol_version().map(|version| version.as_str().to_owned()).unwrap_or_default();
     introduce(door, &session, Facts { client, name, protocol });
     let (here, tracked, door) = (Arc::clone(&session), door.sessions.clone(), Arc::clone(door));
@@ -112,7 +108,7 @@ pub(super) fn visitor(
             () = door.http.outlive(&here) => {}
             () = goodbye(&door, &here) => {}
         }
-        here.end.cancel();
+        here.end_as(CLOSED);
         let mut known = door.http.known.lock();
         if known.visitors.get(&key).is_some_and(|one| Arc::ptr_eq(one, &here)) {
             known.visitors.remove(&key);
@@ -161,8 +157,8 @@ fn tells(door: &Door, session: &Session) -> Tells {
     }
 }
 
-fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Handler {
-    Handler {
+fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Served {
+    let handler = Handler {
         toolbox: door.toolbox.clone(),
         principal: session.principal.clone(),
         session: session.id,
@@ -171,7 +167,8 @@ fn handler(door: &Door, session: &Session, gone: CancellationToken) -> Handler {
         draining: door.draining.clone(),
         patience: door.patience.clone(),
         monitor: session.monitor.clone(),
-    }
+    };
+    Served::from(handler)
 }
 
 fn introduce(door: &Door, session: &Session, facts: Facts) {
@@ -188,6 +185,7 @@ async fn goodbye(door: &Door, session: &Session) {
     door.leaving.cancelled().await;
     let mut in_flight = session.in_flight.subscribe();
     tokio::time::timeout(GOODBYE_WAIT, in_flight.wait_for(|count| *count == 0)).await.ok();
+    session.end_as(AWAY);
 }
 
 fn ended(door: &Door, session: &Session, opened: bool) {
@@ -198,12 +196,12 @@ fn ended(door: &Door, session: &Session, opened: bool) {
     };
     let messages = u64::try_from(messages_in).unwrap_or_default();
     let messages_out = session.monitor.messages_out();
-    let end = Ended { close_code: CLOSED, write_stall: false, messages_in: messages, messages_out };
+    let end = Ended { close_code: session.code(), write_stall: false, messages_in: messages, messages_out };
     session.monitor.closed(&end, clock::now() - since);
     if opened {
         (door.hooks.on_close)(EndedSession {
             id: session.id,
-            close_code: i32::from(CLOSED),
+            close_code: i32::from(session.code()),
             messages_in,
             messages_out: i64::try_from(messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),

@@ -46,7 +46,7 @@ pub(super) fn streamed(log: &Log, next: u64, resumable: bool, held: Held) -> Htt
 
 pub(super) fn refused_message(fault: &Fault, modern: bool) -> HttpResponse {
     let mut status = headers::status_of(Some(fault.error.code), modern);
-    if modern {
+    if modern && status == StatusCode::OK {
         status = StatusCode::BAD_REQUEST;
     }
     HttpResponse::build(status).content_type(JSON).body(fault.to_text())
@@ -56,6 +56,13 @@ pub(super) fn too_fast(id: RequestId, wait: Duration) -> HttpResponse {
     let message = "This client sends requests too fast; slow down.";
     let error = CallError::new(ErrorKind::RateLimited, message).retry_after(wait);
     HttpResponse::Ok().content_type(JSON).body(Fault::of_call(Some(id), &error).to_text())
+}
+
+/// Too much came that nobody could read.
+pub(super) fn too_much_noise(wait: Duration) -> HttpResponse {
+    let message = "This client sends too much that is no MCP message; slow down.";
+    let error = CallError::new(ErrorKind::RateLimited, message).retry_after(wait);
+    refusal(StatusCode::TOO_MANY_REQUESTS, &error)
 }
 
 pub(super) fn wrong(status: StatusCode, message: &'static str) -> HttpResponse {

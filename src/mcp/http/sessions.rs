@@ -2,7 +2,7 @@
 //! are capped, and end when nothing came for a while.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use exai_actors::clock::{self, Instant};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::Log;
+use super::stream::{Kept, Log};
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;
@@ -21,6 +21,11 @@ use crate::mcp::rate::Bucket;
 const UNREAD_MAX: usize = 32;
 /// Random bytes of a session's name.
 const KEY_BYTES: usize = 32;
+/// How a session ended: its client said so, it was idle for too long, or it gave way to another one. A server that leaves ends it with
+/// 1001 (RFC 6455 7.4.1: a session over HTTP ends as one over WebSocket would).
+pub(super) const CLOSED: u16 = 1000;
+const IDLE: u16 = 1008;
+const GAVE_WAY: u16 = 1013;
 
 /// All of them; clones share them. One lock for all worker threads, held for a lookup: a request must not wait for a mailbox.
 #[derive(Clone)]
@@ -30,13 +35,26 @@ pub(crate) struct Sessions {
     /// How long one lives of which nothing is heard or wanted.
     pub idle: Duration,
     pub(super) known: Arc<Mutex<Known>>,
+    /// What all their streams keep together.
+    kept: Kept,
 }
 
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) by_key: HashMap<String, Arc<Session>>,
-    pub(super) visitors: HashMap<(Principal, String), Arc<Session>>,
+    pub(super) visitors: HashMap<Visitor, Arc<Session>>,
+    /// The rates of those who ask without a session; as many as there are tokens, whatever their clients call themselves.
+    rates: HashMap<Principal, Rates>,
 }
+
+/// What one principal may ask without a session: calls, and everything else.
+struct Rates {
+    calls: Bucket,
+    others: Bucket,
+}
+
+/// A principal, and what its client calls itself.
+pub(super) type Visitor = (Principal, String);
 
 /// One of them.
 pub(super) struct Session {
@@ -48,6 +66,9 @@ pub(super) struct Session {
     /// Requests without an answer.
     pub(super) in_flight: watch::Sender<usize>,
     pub(super) end: CancellationToken,
+    ended_as: OnceLock<u16>,
+    kept: Kept,
+    /// Locked for a few instructions: each request of a session comes on whichever worker thread took its connection.
     pub(super) seen: Mutex<Seen>,
 }
 
@@ -58,30 +79,58 @@ pub(super) struct Seen {
     pub(super) messages_in: i64,
     last: u64,
     logs: BTreeMap<u64, Log>,
-    calls: Bucket,
-    others: Bucket,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { sessions_max: 1000, idle: Duration::from_secs(1800), known: Arc::default() }
+        Self {
+            sessions_max: 1000,
+            idle: Duration::from_secs(1800),
+            known: Arc::default(),
+            kept: Kept::default(),
+        }
     }
 }
 
 impl Sessions {
-    /// Whether one more finds a place, after the idlest has left where that is needed and can be.
-    pub(super) fn has_room(&self) -> bool {
-        let known = self.known.lock();
-        let all = || known.by_key.values().chain(known.visitors.values());
-        if all().count() < self.sessions_max {
-            return true;
+    /// Opens a session under its name, if it finds a place.
+    pub(super) fn open(&self, key: &str, make: impl FnOnce(Kept) -> Session) -> Option<Arc<Session>> {
+        let mut known = self.known.lock();
+        if !known.make_room(self.sessions_max) {
+            return None;
         }
-        let idlest = all().filter(|one| one.is_idle()).min_by_key(|one| one.seen.lock().at);
-        if let Some(idlest) = idlest {
-            idlest.end.cancel();
+        let session = Arc::new(make(self.kept.clone()));
+        known.by_key.insert(key.to_owned(), Arc::clone(&session));
+        Some(session)
+    }
+
+    /// What is known of a visitor, and whether that is nothing yet; none if it finds no place.
+    pub(super) fn visit(
+        &self,
+        visitor: &Visitor,
+        make: impl FnOnce(Kept) -> Session,
+    ) -> Option<(Arc<Session>, bool)> {
+        let mut known = self.known.lock();
+        if let Some(session) = known.visitors.get(visitor).filter(|session| !session.end.is_cancelled()) {
+            return Some((Arc::clone(session), false));
         }
-        // It leaves in a moment; until then there may be one too many.
-        idlest.is_some() && all().filter(|one| !one.end.is_cancelled()).count() < self.sessions_max
+        known.visitors.remove(visitor);
+        if !known.make_room(self.sessions_max) {
+            return None;
+        }
+        let session = Arc::new(make(self.kept.clone()));
+        known.visitors.insert(visitor.clone(), Arc::clone(&session));
+        Some((session, true))
+    }
+
+    /// Takes a place in the rate of a principal that asks without a session, or sends what nobody can read.
+    pub(super) fn rate(&self, principal: &Principal, limits: Limits, is_call: bool) -> Result<(), Duration> {
+        let now = clock::now();
+        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        let mut known = self.known.lock();
+        let rates = known.rates.entry(principal.clone());
+        let rates = rates.or_insert_with(|| Rates { calls: bucket(), others: bucket() });
+        if is_call { rates.calls.take(now) } else { rates.others.take(now) }
     }
 
     /// A session of this principal.
@@ -96,6 +145,7 @@ impl Sessions {
         loop {
             let left = self.idle.saturating_sub(clock::now().duration_since(session.seen.lock().at));
             if left.is_zero() && session.is_idle() {
+                session.end_as(IDLE);
                 return;
             }
             tokio::select! {
@@ -106,18 +156,32 @@ impl Sessions {
     }
 }
 
+impl Known {
+    /// Whether there is room for one more, after the idlest has left where that is needed and can be.
+    fn make_room(&mut self, sessions_max: usize) -> bool {
+        if self.by_key.len() + self.visitors.len() < sessions_max {
+            return true;
+        }
+        let all = self.by_key.values().chain(self.visitors.values());
+        let idlest = all.filter(|one| one.is_idle()).min_by_key(|one| one.seen.lock().at).map(Arc::clone);
+        let Some(idlest) = idlest else { return false };
+        idlest.end_as(GAVE_WAY);
+        self.by_key.retain(|_, one| !Arc::ptr_eq(one, &idlest));
+        self.visitors.retain(|_, one| !Arc::ptr_eq(one, &idlest));
+        true
+    }
+}
+
 impl Session {
     pub(super) fn new(
         principal: Principal,
         monitor: Monitor,
-        limits: Limits,
         inbound: Option<mpsc::Sender<Incoming>>,
+        kept: Kept,
     ) -> Self {
         let now = clock::now();
-        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
-        let logs = BTreeMap::from([(0, Log::new(0))]);
-        let seen =
-            Seen { since: now, at: now, messages_in: 0, last: 0, logs, calls: bucket(), others: bucket() };
+        let logs = BTreeMap::from([(0, Log::new(0, kept.clone()))]);
+        let seen = Seen { since: now, at: now, messages_in: 0, last: 0, logs };
         Self {
             id: SessionId::mint(),
             principal,
@@ -125,8 +189,26 @@ impl Session {
             inbound,
             in_flight: watch::Sender::new(0),
             end: CancellationToken::new(),
+            ended_as: OnceLock::new(),
+            kept,
             seen: Mutex::new(seen),
         }
+    }
+
+    /// Ends it; how it ended is what was said first.
+    pub(super) fn end_as(&self, code: u16) {
+        self.ended_as.get_or_init(|| code);
+        self.end.cancel();
+    }
+
+    /// How it ended, once it has.
+    pub(super) fn code(&self) -> u16 {
+        *self.ended_as.get().unwrap_or(&CLOSED)
+    }
+
+    /// A stream beside those that can be resumed.
+    pub(super) fn passing(&self) -> Log {
+        Log::new(1, self.kept.clone())
     }
 
     /// Notes that a message came.
@@ -137,12 +219,6 @@ impl Session {
         seen.messages_in += 1;
     }
 
-    /// Takes a request's place in the rate of a visitor.
-    pub(super) fn rate(&self, is_call: bool) -> Result<(), Duration> {
-        let (now, mut seen) = (clock::now(), self.seen.lock());
-        if is_call { seen.calls.take(now) } else { seen.others.take(now) }
-    }
-
     /// A stream for the answer of one request.
     pub(super) fn stream(&self) -> Log {
         let mut seen = self.seen.lock();
@@ -150,11 +226,12 @@ impl Session {
         // Behind these nobody came back; what runs is bounded by the edge.
         let unread = seen.logs.iter().filter(|(id, log)| **id != 0 && log.has_ended());
         let unread = unread.map(|(id, _)| *id).collect::<Vec<_>>();
-        for id in unread.iter().take(unread.len().saturating_sub(UNREAD_MAX)) {
+        let unread_max = if self.kept.is_full() { 0 } else { UNREAD_MAX };
+        for id in unread.iter().take(unread.len().saturating_sub(unread_max)) {
             seen.logs.remove(id);
         }
         seen.last += 1;
-        let log = Log::new(seen.last);
+        let log = Log::new(seen.last, self.kept.clone());
         let last = seen.last;
         seen.logs.insert(last, log.clone());
         log

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -18,6 +19,9 @@ use tokio::sync::watch;
 const MESSAGES_MAX: usize = 128;
 /// Bytes that one stream keeps beside its last message.
 const BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that all streams keep. Beyond it a stream keeps its last message alone, and a session that asks for more loses what it has
+/// not read.
+const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often a silent stream says that it is alive.
 const COMFORT_EVERY: Duration = Duration::from_secs(15);
 /// How soon a client whose stream broke comes back.
@@ -29,7 +33,19 @@ const RETRY_MS: u64 = 1000;
 pub(super) struct Log {
     id: u64,
     state: Arc<watch::Sender<State>>,
+    /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
     delivered: Arc<Mutex<Option<Delivered>>>,
+}
+
+/// Bytes that streams keep; clones count together.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<AtomicUsize>);
+
+impl Kept {
+    /// Whether streams keep all that they may.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > ALL_BYTES_MAX
+    }
 }
 
 struct State {
@@ -37,6 +53,7 @@ struct State {
     /// Messages that gave way.
     dropped: u64,
     bytes: usize,
+    kept: Kept,
     ended: bool,
     code: Option<ErrorCode>,
     /// Connections that read it, ever: the newest one alone goes on.
@@ -55,11 +72,12 @@ pub(super) enum First {
 }
 
 impl Log {
-    pub(super) fn new(id: u64) -> Self {
+    pub(super) fn new(id: u64, kept: Kept) -> Self {
         let state = State {
             messages: VecDeque::new(),
             dropped: 0,
             bytes: 0,
+            kept,
             ended: false,
             code: None,
             readers: 0,
@@ -176,13 +194,23 @@ impl Log {
 impl State {
     fn keep(&mut self, text: &str) -> bool {
         self.bytes += text.len();
+        self.kept.0.fetch_add(text.len(), Ordering::Relaxed);
         self.messages.push_back(text.into());
-        while self.messages.len() > 1 && (self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX) {
+        while self.messages.len() > 1
+            && (self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX || self.kept.is_full())
+        {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= oldest.len();
+            self.kept.0.fetch_sub(oldest.len(), Ordering::Relaxed);
             self.dropped += 1;
         }
         true
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.kept.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

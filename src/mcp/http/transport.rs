@@ -9,10 +9,10 @@ use exai_actors::clock;
 use exai_actors::ids::CallId;
 use exai_actors::session::messages::Delivered;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, GetMeta, JsonRpcMessage, ProgressToken, RequestId,
-    ServerJsonRpcMessage, ServerNotification,
+    ClientJsonRpcMessage, ClientNotification, GetExtensions, GetMeta, JsonRpcMessage, ProgressToken,
+    RequestId, ServerJsonRpcMessage, ServerNotification,
 };
-use rmcp::service::RoleServer;
+use rmcp::service::{OriginatingRequestId, RoleServer};
 use rmcp::transport::Transport;
 use tokio::sync::{mpsc, watch};
 
@@ -136,7 +136,11 @@ impl HttpTransport {
                     notification.get_meta().subscription_id().and_then(|id| self.routes.get(&id))
                 }
             }
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
+            JsonRpcMessage::Request(question) => {
+                let asker = question.request.extensions().get::<OriginatingRequestId>();
+                asker.and_then(|OriginatingRequestId(id)| self.routes.get(id))
+            }
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
         };
         // One without an address goes where somebody reads.
         let anybody = || self.routes.values().next().filter(|_| self.general.is_idle());

@@ -68,3 +68,37 @@ fn nesting_is_counted_outside_of_text_only() {
         assert!(matches!(read(&deep(levels)), Reading::Refused(_)), "{levels}");
     }
 }
+
+#[test]
+fn what_an_era_has_no_more_is_unknown_to_it_and_malformed_in_the_others() {
+    for method in ["initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+        let Reading::Refused(fault) = read(&modern(json!(1), method, json!({})).to_string()) else {
+            panic!("{method} was taken")
+        };
+        assert_eq!(fault.error.code.0, -32601, "{method}");
+        let bare = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": {} });
+        let Reading::Refused(fault) = read(&bare.to_string()) else { panic!("{method} was taken") };
+        assert_eq!(fault.error.code.0, -32602, "{method}");
+    }
+    let Reading::Refused(fault) = read(&modern(json!(1), "ping", json!({})).to_string()) else {
+        panic!("a modern ping was taken")
+    };
+    assert_eq!(fault.error.code.0, -32601);
+}
+
+#[test]
+fn responses_are_read_whole_or_not_at_all() {
+    let result = json!({ "jsonrpc": "2.0", "id": 1, "result": { "action": "accept" } });
+    let error = json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -1, "message": "no" } });
+    for response in [&result, &error] {
+        assert!(matches!(read(&response.to_string()), Reading::Message(_)), "{response}");
+    }
+    let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+    let many = format!(r#"{{"jsonrpc":"2.0","id":1,"result":[0{}]}}"#, ",0".repeat(30_000));
+    let old = r#"{"jsonrpc":"1.0","id":1,"result":{}}"#;
+    for broken in [&deep, &many, old] {
+        assert!(matches!(read(broken), Reading::Nothing));
+    }
+    let both = r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#;
+    assert!(matches!(read(both), Reading::Refused(_)));
+}

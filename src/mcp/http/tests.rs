@@ -1,0 +1,75 @@
+//! What sessions and streams may be and keep, all together, from many threads at once.
+
+use super::sessions::{Session, Sessions};
+use super::stream::{First, Kept, Log};
+use crate::mcp::monitor::Monitor;
+use exai_actors::ids::Principal;
+use std::time::Duration;
+
+/// More than one stream may keep beside its last message.
+const LARGE_BYTES: usize = 900 * 1024;
+
+#[test]
+fn threads_that_open_sessions_at_once_never_exceed_the_cap() {
+    let mut sessions = Sessions::default();
+    sessions.sessions_max = 10;
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let sessions = &sessions;
+            scope.spawn(move || {
+                for number in 0..200 {
+                    let make = |kept| Session::new(Principal::from("tester"), Monitor::default(), None, kept);
+                    if number % 2 == 0 {
+                        sessions.open(&format!("{thread}-{number}"), make);
+                    } else {
+                        sessions.visit(&(Principal::from("tester"), format!("{thread}-{number}")), make);
+                    }
+                    let known = sessions.known.lock();
+                    assert!(known.by_key.len() + known.visitors.len() <= 10);
+                }
+            });
+        }
+    });
+    let known = sessions.known.lock();
+    assert_eq!(known.by_key.len() + known.visitors.len(), 10, "the idlest gave way, one for one");
+}
+
+#[tokio::test]
+async fn streams_share_one_bound_and_the_last_message_always_stays() {
+    let (kept, large) = (Kept::default(), "x".repeat(LARGE_BYTES));
+    let streams = (0..80).map(|id| Log::new(id, kept.clone())).collect::<Vec<_>>();
+    for stream in &streams {
+        stream.push(&large);
+    }
+    assert!(kept.is_full(), "80 streams of 900 KiB are more than 64 MiB");
+    let late = Log::new(100, kept.clone());
+    late.push("a progress");
+    late.finish("the answer", None, None);
+    let First::Stream = late.first(Duration::from_secs(1)).await else {
+        panic!("that something gave way must be seen")
+    };
+    let whole = Log::new(101, kept.clone());
+    whole.finish("the answer", None, None);
+    let First::Whole(text, _) = whole.first(Duration::from_secs(1)).await else { panic!("it is lost") };
+    assert_eq!(&*text, "the answer");
+    drop((streams, late, whole));
+    assert!(!kept.is_full(), "what nobody holds is not counted");
+}
+
+#[test]
+fn a_session_over_the_bound_loses_what_it_has_not_read() {
+    let sessions = Sessions::default();
+    let make = |kept| Session::new(Principal::from("tester"), Monitor::default(), None, kept);
+    let session = sessions.open("a", make).unwrap();
+    let large = "x".repeat(LARGE_BYTES * 4);
+    for _ in 0..17 {
+        session.stream().finish(&large, None, None);
+    }
+    assert!(session.log(1).is_some(), "an unread answer is kept while there is room");
+    for _ in 0..2 {
+        session.stream().finish(&large, None, None);
+    }
+    session.stream();
+    assert!((1..=19).all(|id| session.log(id).is_none()), "and none of them once there is none");
+    assert!(session.log(20).is_some(), "what runs stays");
+}
