@@ -1,5 +1,5 @@
 //! The official conformance suite against the real daemon, built with the cargo feature `conformance`: every check that the frozen
-//! sets of 2025-11-25 and 2026-07-28 require, over Streamable HTTP and, behind a relay, over our WebSocket.
+//! sets of 2025-11-25 and 2026-07-28 require, over Streamable HTTP and, behind a relay, over our WebSocket and through `exai stdio`.
 
 #[path = "conformance/bearer.rs"]
 mod bearer;
@@ -8,6 +8,8 @@ mod client;
 #[macro_use]
 #[path = "support/database.rs"]
 mod database;
+#[path = "conformance/far.rs"]
+mod far;
 #[path = "conformance/relay.rs"]
 mod relay;
 #[path = "support/server.rs"]
@@ -21,6 +23,7 @@ mod ws;
 
 use std::net::SocketAddr;
 
+use crate::far::Way;
 use crate::suite::run;
 use crate::world::World;
 
@@ -36,6 +39,13 @@ const NOT_OVER_WEBSOCKET: [(&str, &str); 6] = [
     ("server-stateless", "sep-2575-http-server-unsupported-version-400"),
     ("server-stateless", "sep-2575-missing-capability-http-400"),
 ];
+
+/// What makes no sense through the bridge: all of that, for the same reasons, and
+const NOT_OVER_STDIO: [(&str, &str); 7] = {
+    let [a, b, c, d, e, f] = NOT_OVER_WEBSOCKET;
+    // Pipes have no Host and no Origin.
+    [a, b, c, d, e, f, ("dns-rebinding-protection", "*")]
+};
 
 /// Required checks that the pinned suite makes of a frozen set, at least: one that finds nothing to check must not pass.
 const CHECKS_MIN: [(&str, usize); 2] = [("2025-11-25", 69), ("2026-07-28", 120)];
@@ -86,12 +96,26 @@ async fn official_conformance_of_2026_07_28_over_http() {
 #[ignore = "needs the official suite, Node 22 and `--features conformance`: tests/support/conformance.sh installs them for tests/run"]
 async fn official_conformance_of_2025_11_25_over_websocket() {
     let world = World::start().await;
-    conforms("2025-11-25", relay::start(world.server.mcp), &NOT_OVER_WEBSOCKET).await;
+    conforms("2025-11-25", relay::start(Way::WebSocket(world.server.mcp)), &NOT_OVER_WEBSOCKET).await;
 }
 
 #[actix_web::test]
 #[ignore = "needs the official suite, Node 22 and `--features conformance`: tests/support/conformance.sh installs them for tests/run"]
 async fn official_conformance_of_2026_07_28_over_websocket() {
     let world = World::start().await;
-    conforms("2026-07-28", relay::start(world.server.mcp), &NOT_OVER_WEBSOCKET).await;
+    conforms("2026-07-28", relay::start(Way::WebSocket(world.server.mcp)), &NOT_OVER_WEBSOCKET).await;
+}
+
+#[actix_web::test]
+#[ignore = "needs the official suite, Node 22 and `--features conformance`: tests/support/conformance.sh installs them for tests/run"]
+async fn official_conformance_of_2025_11_25_over_stdio() {
+    let world = World::start().await;
+    conforms("2025-11-25", relay::start(Way::Stdio(world.server.mcp)), &NOT_OVER_STDIO).await;
+}
+
+#[actix_web::test]
+#[ignore = "needs the official suite, Node 22 and `--features conformance`: tests/support/conformance.sh installs them for tests/run"]
+async fn official_conformance_of_2026_07_28_over_stdio() {
+    let world = World::start().await;
+    conforms("2026-07-28", relay::start(Way::Stdio(world.server.mcp)), &NOT_OVER_STDIO).await;
 }

@@ -1,6 +1,8 @@
 //! `exai stdio` as a client meets it: real bridges at real pipes, a daemon that they start, restarts, kills and rude clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "stdio/away.rs"]
+mod away;
 #[path = "support/bridge.rs"]
 mod bridge;
 #[path = "support/exai.rs"]

@@ -1,5 +1,5 @@
-//! Streamable HTTP in front of our WebSocket, as thin as it can be: a session is one socket, a request of 2026-07-28 is one too, and
-//! every message goes through as it came. What HTTP has beside the messages (a status, a session's name) is made up here.
+//! Streamable HTTP in front of our WebSocket or our bridge, as thin as it can be: a session is one connection, a request of 2026-07-28
+//! is one too, and every message goes through as it came. What HTTP has beside the messages (a status, a session's name) is made up here.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 use std::collections::HashMap;
@@ -7,21 +7,19 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use actix_http::ws::{Frame, Message};
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use awc::error::WsClientError;
-use futures_util::{SinkExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::server::TOKEN;
+use crate::far::{self, Way};
 
 const SESSION: &str = "mcp-session-id";
 
-/// Starts one in front of `to`.
-pub(crate) fn start(to: SocketAddr) -> SocketAddr {
-    let relay = web::Data::new(Relay { to, sessions: Mutex::default() });
+/// Starts one in front of it.
+pub(crate) fn start(way: Way) -> SocketAddr {
+    let relay = web::Data::new(Relay { way, sessions: Mutex::default() });
     let app = move || {
         let resource = web::resource("/mcp").app_data(relay.clone());
         let resource = resource.route(web::post().to(post)).route(web::get().to(listen));
@@ -34,11 +32,11 @@ pub(crate) fn start(to: SocketAddr) -> SocketAddr {
 }
 
 struct Relay {
-    to: SocketAddr,
+    way: Way,
     sessions: Mutex<HashMap<String, Socket>>,
 }
 
-/// One socket; it closes when its last clone is gone.
+/// One connection; it closes when its last clone is gone.
 #[derive(Clone)]
 struct Socket {
     posts: UnboundedSender<Post>,
@@ -62,7 +60,7 @@ async fn post(request: HttpRequest, body: web::Bytes, relay: web::Data<Relay>) -
             Some(socket) => (socket.clone(), None),
             None => return HttpResponse::NotFound().finish(),
         },
-        None => match open(&request, relay.to).await {
+        None => match open(&request, relay.way).await {
             Ok(socket) => (socket, None),
             Err(status) => return HttpResponse::build(status).finish(),
         },
@@ -111,60 +109,39 @@ async fn end(request: HttpRequest, relay: web::Data<Relay>) -> HttpResponse {
     if gone.is_some() { HttpResponse::NoContent().finish() } else { HttpResponse::NotFound().finish() }
 }
 
-/// Upgrades with the Host and the Origin of the request; gives the status of a refusal.
-async fn open(request: &HttpRequest, to: SocketAddr) -> Result<Socket, StatusCode> {
-    let mut upgrade = awc::Client::new().ws(format!("http://{to}/mcp")).protocols(["mcp"]).bearer_auth(TOKEN);
-    for name in [header::HOST, header::ORIGIN] {
-        if let Some(value) = request.headers().get(&name) {
-            upgrade = upgrade.set_header(name, value.clone());
-        }
-    }
-    let (_, socket) = upgrade.connect().await.map_err(|error| {
-        if let WsClientError::InvalidResponseStatus(status) = error {
-            status
-        } else {
-            StatusCode::BAD_GATEWAY
-        }
-    })?;
-    let (mut sink, mut frames) = socket.split();
+/// Takes messages to one connection and back, each answer to who asked.
+async fn open(request: &HttpRequest, way: Way) -> Result<Socket, StatusCode> {
+    let (to_server, mut from_server) = far::open(request, way).await?;
     let (posts, mut posted) = unbounded_channel::<Post>();
     let listening = Arc::new(Mutex::new(None::<UnboundedSender<Value>>));
     let listens = Arc::clone(&listening);
     actix_web::rt::spawn(async move {
         let mut running: Vec<(Value, UnboundedSender<Value>)> = Vec::new();
         loop {
-            let out = tokio::select! {
+            let message = tokio::select! {
                 post = posted.recv() => match post {
                     Some(Post { text, reply }) => {
                         running.extend(reply);
-                        Message::Text(text.into())
+                        to_server.send(text).ok();
+                        continue;
                     }
                     None => break,
                 },
-                frame = frames.next() => match frame {
-                    Some(Ok(Frame::Text(text))) => {
-                        let message: Value = serde_json::from_slice(&text).unwrap();
-                        let its = running.iter().position(|(id, _)| message["method"].is_null() && *id == message["id"]);
-                        match its {
-                            Some(at) => drop(running.remove(at).1.send(message)),
-                            None => match (running.last(), &*listens.lock().unwrap()) {
-                                (Some((_, newest)), _) => drop(newest.send(message)),
-                                (None, Some(listener)) => drop(listener.send(message)),
-                                (None, None) => {}
-                            },
-                        }
-                        continue;
-                    }
-                    Some(Ok(Frame::Ping(payload))) => Message::Pong(payload),
-                    Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
-                    Some(Ok(_)) => continue,
+                message = from_server.recv() => match message {
+                    Some(message) => message,
+                    None => break,
                 },
             };
-            if sink.send(out).await.is_err() {
-                break;
+            let is_its = |(id, _): &(Value, _)| message["method"].is_null() && *id == message["id"];
+            match running.iter().position(is_its) {
+                Some(at) => drop(running.remove(at).1.send(message)),
+                None => match (running.last(), &*listens.lock().unwrap()) {
+                    (Some((_, newest)), _) => drop(newest.send(message)),
+                    (None, Some(listener)) => drop(listener.send(message)),
+                    (None, None) => {}
+                },
             }
         }
-        sink.close().await.ok();
     });
     Ok(Socket { posts, listening })
 }

@@ -194,8 +194,8 @@ impl Bridge {
 }
 
 fn attempt(daemon: &Rc<Daemon>, ledger: &Ledger, may_start: bool) -> Link {
-    let (daemon, handshake) = (Rc::clone(daemon), ledger.handshake());
-    Link::Trying(Box::pin(async move { daemon.reach(handshake, may_start).await }))
+    let (daemon, hello) = (Rc::clone(daemon), ledger.hello());
+    Link::Trying(Box::pin(async move { daemon.reach(hello, may_start).await }))
 }
 
 /// What the link comes to next. Where something is to be sent, from `send_at` on, it says when there is room for it.

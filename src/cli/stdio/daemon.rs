@@ -11,7 +11,7 @@ use bytes::Bytes;
 use exai_actors::clock;
 use url::Url;
 
-use super::ledger::{self, Handshake};
+use super::ledger;
 use crate::cli::target;
 use crate::config::{Config, Inputs};
 use crate::mcp::client::ClientError;
@@ -77,21 +77,17 @@ impl Daemon {
         target::reach(self.config.listen.mcp)
     }
 
-    /// Connects, repeats the client's handshake, and starts a daemon before that where there is none and `may_start` says so.
-    pub(super) async fn reach(
-        &self,
-        handshake: Option<Handshake>,
-        may_start: bool,
-    ) -> Result<Connection, Down> {
+    /// Connects, repeats the client's hello, and starts a daemon before that where there is none and `may_start` says so.
+    pub(super) async fn reach(&self, hello: Option<String>, may_start: bool) -> Result<Connection, Down> {
         // Looked up each time: a daemon that is new may have made it.
         let token = Token::of(&self.config)?;
         let connection = match self.connect(&token).await {
             Err(ClientError::NoDaemon(_)) if may_start => self.start(&token).await?,
             tried => tried?,
         };
-        match handshake {
+        match hello {
             None => Ok(connection),
-            Some(handshake) => tokio::time::timeout(HANDSHAKE_WITHIN, greet(connection, handshake))
+            Some(hello) => tokio::time::timeout(HANDSHAKE_WITHIN, greet(connection, hello))
                 .await
                 .ok()
                 .flatten()
@@ -158,18 +154,14 @@ impl Daemon {
     }
 }
 
-/// Shakes hands as the client once did; none where the server will not.
-async fn greet(mut connection: Connection, handshake: Handshake) -> Option<Connection> {
-    let Handshake { hello, initialized } = handshake;
+/// Says hello as the client once did; none where the server will not have it.
+async fn greet(mut connection: Connection, hello: String) -> Option<Connection> {
     connection.to_server.send(hello).await.ok()?;
     let is_taken = loop {
         if let Some(is_taken) = ledger::is_replay(&connection.from_server.recv().await?) {
             break is_taken;
         }
     };
-    if let Some(initialized) = initialized.filter(|_| is_taken) {
-        connection.to_server.send(initialized).await.ok()?;
-    }
     is_taken.then_some(connection)
 }
 

@@ -31,12 +31,12 @@ pub(super) enum Step {
 }
 
 /// The handshake of a legacy client, to be repeated on each new connection.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Handshake {
+#[derive(Debug)]
+struct Handshake {
     /// `initialize`, under an id of ours.
-    pub(super) hello: String,
+    hello: String,
     /// `notifications/initialized`, once the client said it.
-    pub(super) initialized: Option<String>,
+    initialized: Option<String>,
 }
 
 /// A request without an answer.
@@ -45,6 +45,9 @@ struct Open {
     id: Id,
     line: String,
     progress_token: Option<String>,
+    is_call: bool,
+    /// The cancel of a call that a connection before took, until the next one has both; the client gets no answer.
+    cancel: Option<String>,
     /// What the client heard last of how far it is, and what a new connection's numbers are counted from: they must increase (MCP
     /// 2025-11-25, basic/utilities/progress).
     heard: f64,
@@ -58,24 +61,32 @@ struct Open {
 pub(super) struct Ledger {
     open: VecDeque<Open>,
     handshake: Option<Handshake>,
-    /// The `initialize` that has no answer yet: its id and itself.
-    greeting: Option<(Id, String)>,
+    /// The `initialize` that has no answer yet: its id, and what is repeated once it is taken.
+    greeting: Option<(Id, Handshake)>,
+    /// What the daemon asked on this connection and the client has not answered.
+    asked: VecDeque<Id>,
     message_bytes_max: usize,
 }
 
 impl Ledger {
     pub(super) fn new(message_bytes_max: usize) -> Self {
-        Self { open: VecDeque::new(), handshake: None, greeting: None, message_bytes_max }
+        Self {
+            open: VecDeque::new(),
+            handshake: None,
+            greeting: None,
+            asked: VecDeque::new(),
+            message_bytes_max,
+        }
     }
 
     /// Whether the client waits for something.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.iter().all(|open| open.cancel.is_some())
     }
 
-    /// The handshake to repeat, if the client made one.
-    pub(super) fn handshake(&self) -> Option<Handshake> {
-        self.handshake.clone()
+    /// The `initialize` to repeat before anything else, if the client was taken once.
+    pub(super) fn hello(&self) -> Option<String> {
+        self.handshake.as_ref().map(|handshake| handshake.hello.clone())
     }
 
     /// Decides about a line of the client's. A tool call without a name of its own gets `key`, under which it can be sent again. Where
@@ -84,17 +95,18 @@ impl Ledger {
         let send = |line| if connected { Step::Send(line) } else { Step::Done };
         match message::said(&line) {
             Said::Refused(answer) => Step::Answer(answer),
-            Said::Response => send(line),
-            Said::Cancelled(id) => {
-                // Nothing more is said of it, whoever answers.
-                let at = self.open.iter().position(|open| open.id == id);
-                match at.and_then(|at| self.open.remove(at)) {
-                    Some(_) => send(line),
-                    None => Step::Done,
+            // An answer to what an earlier connection asked would answer something else on this one.
+            Said::Response(id) => match self.asked.iter().position(|asked| *asked == id) {
+                Some(at) => {
+                    self.asked.remove(at);
+                    send(line)
                 }
-            }
+                None => Step::Done,
+            },
+            Said::Cancelled(id) => self.cancel(&id, line, connected),
             Said::Notification(method) => {
-                if let Some(handshake) = &mut self.handshake
+                let greeting = self.greeting.as_mut().map(|(_, handshake)| handshake);
+                if let Some(handshake) = greeting.or(self.handshake.as_mut())
                     && method == "notifications/initialized"
                 {
                     handshake.initialized = Some(line.clone());
@@ -110,13 +122,15 @@ impl Ledger {
                 }
                 if is_hello {
                     let hello = message::under_id(&line, REPLAY_ID).unwrap_or_else(|| line.clone());
-                    self.greeting = Some((id.clone(), hello));
+                    self.greeting = Some((id.clone(), Handshake { hello, initialized: None }));
                 }
                 let (heard, counted_from, sent) = (0.0, 0.0, u32::from(connected));
                 self.open.push_back(Open {
                     id,
                     line: line.clone(),
                     progress_token,
+                    is_call,
+                    cancel: None,
                     heard,
                     counted_from,
                     sent,
@@ -124,6 +138,22 @@ impl Ledger {
                 send(line)
             }
         }
+    }
+
+    /// Nothing more is said of the request, whoever answers. Where nobody hears the cancel, a call that the daemon may be at is kept,
+    /// and cancelled under its name on the next connection.
+    fn cancel(&mut self, id: &Id, cancel: String, connected: bool) -> Step {
+        let running = |open: &Open| open.id == *id && open.cancel.is_none();
+        let Some(at) = self.open.iter().position(running) else { return Step::Done };
+        if connected {
+            self.open.remove(at);
+            return Step::Send(cancel);
+        }
+        match self.open.get_mut(at).filter(|open| open.is_call && open.sent > 0) {
+            Some(call) => call.cancel = Some(cancel),
+            None => drop(self.open.remove(at)),
+        }
+        Step::Done
     }
 
     fn has_room(&self, id: &Id, line: &str) -> Result<(), String> {
@@ -149,16 +179,24 @@ impl Ledger {
     pub(super) fn tell(&mut self, line: String) -> Option<String> {
         match message::told(&line) {
             Told::Other => Some(line),
+            Told::Request(id) => {
+                // The oldest that a client leaves unanswered gives way.
+                if self.asked.len() >= UNANSWERED_MAX {
+                    self.asked.pop_front();
+                }
+                self.asked.push_back(id);
+                Some(line)
+            }
             Told::Answer { id, is_result } => {
-                let at = self.open.iter().position(|open| open.id == id)?;
+                let at = self.open.iter().position(|open| open.id == id && open.cancel.is_none())?;
                 // The next daemon gets it.
                 if message::says_draining(&line) {
                     return None;
                 }
                 self.open.remove(at);
                 let greeted = self.greeting.take_if(|(hello, _)| *hello == id);
-                if let Some((_, hello)) = greeted.filter(|_| is_result) {
-                    self.handshake = Some(Handshake { hello, initialized: None });
+                if let Some((_, handshake)) = greeted.filter(|_| is_result) {
+                    self.handshake = Some(handshake);
                 }
                 Some(line)
             }
@@ -174,26 +212,42 @@ impl Ledger {
         }
     }
 
-    /// Everything to be sent on a new connection, in the order in which it was asked; and the answers of what ended too many.
+    /// Everything to be sent on a new connection, behind the hello: the rest of the handshake, the calls that were cancelled meanwhile,
+    /// and what is unanswered, in the order in which it was asked; and the answers of what ended too many.
     pub(super) fn resend(&mut self) -> (VecDeque<String>, Vec<String>) {
+        self.asked.clear();
+        let initialized = self.handshake.as_ref().and_then(|handshake| handshake.initialized.clone());
+        let mut lines = VecDeque::from_iter(initialized);
+        let (cancelled, open): (VecDeque<Open>, VecDeque<Open>) =
+            self.open.drain(..).partition(|open| open.cancel.is_some());
+        for call in cancelled {
+            lines.push_back(call.line);
+            lines.extend(call.cancel);
+        }
         let (again, given_up): (VecDeque<Open>, VecDeque<Open>) =
-            self.open.drain(..).partition(|open| open.sent < SENT_MAX);
+            open.into_iter().partition(|open| open.sent < SENT_MAX);
         self.open = again;
         for open in &mut self.open {
             open.sent += 1;
             open.counted_from = open.heard;
+            lines.push_back(open.line.clone());
+            let greeting = self.greeting.as_ref().filter(|(id, _)| *id == open.id);
+            lines.extend(greeting.and_then(|(_, handshake)| handshake.initialized.clone()));
         }
         let message =
             "The connection to EXAI ended each time that this request was sent; look at the daemon's log.";
         let failed = CallError::new(ErrorKind::Internal, message);
         let answers = given_up.iter().map(|open| message::failure(Some(&open.id), &failed)).collect();
-        (self.open.iter().map(|open| open.line.clone()).collect(), answers)
+        (lines, answers)
     }
 
     /// Gives everything up: the answers that the client gets.
     pub(super) fn fail(&mut self, why: &CallError) -> Vec<String> {
         self.greeting = None;
-        self.open.drain(..).map(|open| message::failure(Some(&open.id), why)).collect()
+        let (cancelled, open): (VecDeque<Open>, VecDeque<Open>) =
+            self.open.drain(..).partition(|open| open.cancel.is_some());
+        self.open = cancelled;
+        open.iter().map(|open| message::failure(Some(&open.id), why)).collect()
     }
 }
 
@@ -209,6 +263,6 @@ pub(super) fn too_large(id: Option<&Id>, allowed: usize) -> String {
 pub(super) fn is_replay(line: &str) -> Option<bool> {
     match message::told(line) {
         Told::Answer { id, is_result } if id == REPLAY_ID => Some(is_result),
-        Told::Answer { .. } | Told::Progress { .. } | Told::Other => None,
+        Told::Answer { .. } | Told::Progress { .. } | Told::Request(_) | Told::Other => None,
     }
 }

@@ -56,15 +56,13 @@ pub(super) fn write() -> io::Result<(mpsc::Sender<String>, JoinHandle<()>)> {
     Ok((sender, std::thread::Builder::new().spawn(write)?))
 }
 
-/// The next line that is not empty; none at the end. What stands behind the last line break was cut off.
+/// The next line that is not empty; none at the end. The last one needs no line break: what was cut off in the middle is no JSON.
 fn next(input: &mut impl BufRead, bytes_max: usize) -> io::Result<Option<Line>> {
     let mut line = Vec::new();
     let mut outsize = None::<Outsize>;
     loop {
         let piece = input.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(None);
-        }
+        let at_end = piece.is_empty();
         let end = piece.iter().position(|byte| *byte == b'\n');
         let text = &piece[..end.unwrap_or(piece.len())];
         match &mut outsize {
@@ -79,13 +77,16 @@ fn next(input: &mut impl BufRead, bytes_max: usize) -> io::Result<Option<Line>> 
         }
         let used = end.map_or(piece.len(), |end| end + 1);
         input.consume(used);
-        if end.is_none() {
+        if end.is_none() && !at_end {
             continue;
         }
         if let Some(outsize) = outsize {
             return Ok(Some(Line::TooLong(outsize.id())));
         }
         if line.iter().all(u8::is_ascii_whitespace) {
+            if at_end {
+                return Ok(None);
+            }
             line.clear();
             continue;
         }
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn lines_are_whole_or_said_to_be_none() {
-        let text = b"one\n\n \r\ntwo \xc3\xa9\r\n\xff\n{\"a\":\"xxxxxxxxxxxxxxxx\",\"id\":7}\nlast\ncut off";
+        let text = b"one\n\n \r\ntwo \xc3\xa9\r\n\xff\n{\"a\":\"xxxxxxxxxxxxxxxx\",\"id\":7}\nlast\nno break";
         for capacity in [1, 3, 1000] {
             let mut input = BufReader::with_capacity(capacity, &text[..]);
             let mut lines = Vec::new();
@@ -110,7 +111,9 @@ mod tests {
             }
             let text = |text: &str| Line::Text(text.to_owned());
             let too_long = Line::TooLong(Some("7".to_owned()));
-            assert_eq!(lines, [text("one"), text("two é\r"), Line::Broken, too_long, text("last")]);
+            let last = [text("last"), text("no break")];
+            assert_eq!(lines[..4], [text("one"), text("two é\r"), Line::Broken, too_long]);
+            assert_eq!(lines[4..], last);
         }
     }
 }

@@ -37,8 +37,8 @@ pub(super) enum Said<'a> {
     Cancelled(Id),
     /// It wants no answer.
     Notification(Cow<'a, str>),
-    /// An answer to something that the server asked.
-    Response,
+    /// An answer to something that the server asked, under this id.
+    Response(Id),
     /// The answer to a line that is no message.
     Refused(String),
 }
@@ -54,6 +54,8 @@ pub(super) enum Told {
     },
     /// How far a call is: its token, as JSON, its number, and where in the line that stands.
     Progress { token: String, number: f64, place: Range<usize> },
+    /// It wants an answer.
+    Request(Id),
     /// Anything else, the client's alone.
     Other,
 }
@@ -125,7 +127,10 @@ pub(super) fn said(line: &str) -> Said<'_> {
             params.request_id.and_then(canonical).map_or(Said::Notification(method), Said::Cancelled)
         }
         (Some(method), None) => Said::Notification(method),
-        (None, _) if envelope.result.is_some() || envelope.error.is_some() => Said::Response,
+        (None, id) if envelope.result.is_some() || envelope.error.is_some() => {
+            // One without an id says that something could not be read: it answers nothing.
+            Said::Response(id.and_then(canonical).unwrap_or_default())
+        }
         (None, _) => refused(INVALID_REQUEST, "a message has a method, a result or an error"),
     }
 }
@@ -138,7 +143,8 @@ pub(super) fn told(line: &str) -> Told {
     }
     match (envelope.method, envelope.id.and_then(canonical)) {
         (None, Some(id)) => Told::Answer { id, is_result: envelope.result.is_some() },
-        (_, _) => Told::Other,
+        (Some(_), Some(id)) => Told::Request(id),
+        (_, None) => Told::Other,
     }
 }
 
@@ -236,7 +242,7 @@ mod tests {
         assert_eq!(said(line), request("\"a\"", Some("7")));
         let cancel = r#"{"method":"notifications/cancelled","params":{"requestId":"a"}}"#;
         assert_eq!(said(cancel), Said::Cancelled("\"a\"".to_owned()));
-        assert_eq!(said(r#"{"id":1,"result":{}}"#), Said::Response);
+        assert_eq!(said(r#"{"id":1,"result":{}}"#), Said::Response("1".to_owned()));
     }
 
     #[test]
@@ -287,6 +293,7 @@ mod tests {
         let Told::Progress { token, number, place } = told(line) else { panic!("no progress") };
         assert_eq!((token.as_str(), number, &line[place]), ("\"t\"", 12.0, "12"));
         assert_eq!(told(r#"{"method":"notifications/tools/list_changed"}"#), Told::Other);
+        assert_eq!(told(r#"{"id":3,"method":"roots/list"}"#), Told::Request("3".to_owned()));
         assert_eq!(under_id(r#"{"a":[1],"id": 1}"#, "\"x\"").unwrap(), r#"{"a":[1],"id": "x"}"#);
         assert!(says_draining(r#"{"result":{"_meta":{"exai/error":{"kind":"draining"}}}}"#));
         assert!(says_draining(r#"{"error":{"data":{"kind":"draining"}}}"#));

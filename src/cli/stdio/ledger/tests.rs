@@ -3,6 +3,7 @@
 use super::*;
 
 const LIST: &str = r#"{"id":1,"method":"tools/list"}"#;
+const INITIALIZED: &str = r#"{"method":"notifications/initialized"}"#;
 
 fn ledger() -> Ledger {
     Ledger::new(1000)
@@ -44,14 +45,62 @@ fn what_is_asked_without_a_connection_waits_and_a_cancel_ends_it() {
 fn a_handshake_is_kept_once_it_is_taken() {
     let mut ledger = ledger();
     hear(&mut ledger, r#"{"id":0,"method":"initialize"}"#, true);
-    assert_eq!(ledger.handshake(), None);
+    assert_eq!(ledger.hello(), None);
     ledger.tell(r#"{"id":0,"result":{}}"#.to_owned());
-    hear(&mut ledger, r#"{"method":"notifications/initialized"}"#, false);
-    let Handshake { hello, initialized } = ledger.handshake().unwrap();
+    // Said while a connection is being made, whose hello is on its way.
+    let hello = ledger.hello().unwrap();
     assert_eq!(hello, format!(r#"{{"id":{REPLAY_ID},"method":"initialize"}}"#));
-    assert!(initialized.is_some());
+    assert_eq!(hear(&mut ledger, INITIALIZED, false), Step::Done);
+    hear(&mut ledger, LIST, false);
+    for _ in 0..2 {
+        assert_eq!(ledger.resend().0, [INITIALIZED, LIST]);
+    }
     let answer = |what: &str| is_replay(&format!(r#"{{"id":{REPLAY_ID},"{what}":{{}}}}"#));
     assert_eq!((answer("result"), answer("error"), is_replay(LIST)), (Some(true), Some(false), None));
+}
+
+#[test]
+fn a_client_that_says_all_of_its_handshake_at_once_is_taken_so() {
+    let mut ledger = ledger();
+    let hello = r#"{"id":0,"method":"initialize"}"#;
+    for line in [hello, INITIALIZED, LIST] {
+        assert_eq!(hear(&mut ledger, line, false), Step::Done);
+    }
+    assert_eq!(ledger.resend().0, [hello, INITIALIZED, LIST]);
+    ledger.tell(r#"{"id":0,"result":{}}"#.to_owned());
+    assert_eq!(ledger.resend().0, [INITIALIZED, LIST]);
+}
+
+#[test]
+fn a_cancel_that_nobody_hears_is_kept_with_its_call() {
+    let mut ledger = ledger();
+    let call = r#"{"id":2,"method":"tools/call","params":{"_meta":{"exai/idempotencyKey":"k"}}}"#;
+    hear(&mut ledger, call, true);
+    hear(&mut ledger, LIST, true);
+    let cancel = |id: u8| format!(r#"{{"method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
+    for id in [1, 2, 2] {
+        assert_eq!(hear(&mut ledger, &cancel(id), false), Step::Done);
+    }
+    assert!(ledger.is_empty(), "nobody waits for it");
+    let why = CallError::new(ErrorKind::Internal, "gone");
+    assert!(ledger.fail(&why).is_empty());
+    let (lines, answers) = ledger.resend();
+    assert_eq!((lines, answers.len()), (VecDeque::from([call.to_owned(), cancel(2)]), 0));
+    assert_eq!(ledger.tell(r#"{"id":2,"result":{}}"#.to_owned()), None);
+    assert!(ledger.resend().0.is_empty());
+}
+
+#[test]
+fn an_answer_reaches_the_connection_that_asked_and_no_other() {
+    let mut ledger = ledger();
+    let (asks, answers) = (r#"{"id":7,"method":"roots/list"}"#, r#"{"id":7,"result":{}}"#);
+    assert_eq!(hear(&mut ledger, answers, true), Step::Done, "nobody asked");
+    assert_eq!(ledger.tell(asks.to_owned()).as_deref(), Some(asks));
+    assert_eq!(hear(&mut ledger, answers, true), Step::Send(answers.to_owned()));
+    assert_eq!(hear(&mut ledger, answers, true), Step::Done, "twice");
+    ledger.tell(asks.to_owned());
+    ledger.resend();
+    assert_eq!(hear(&mut ledger, answers, true), Step::Done, "another connection asked");
 }
 
 #[test]
