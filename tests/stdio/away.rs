@@ -112,7 +112,7 @@ fn a_cancel_that_is_said_while_the_daemon_is_away_reaches_it() {
         "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 5 },
     }));
     until_heard(&mut bridge);
-    assert_eq!(place.kimi.journal()[0].ended, Ended::Open, "the call goes on meanwhile");
+    assert_eq!(place.kimi.journal()[0].ended, Ended::Running, "the call goes on meanwhile");
     way.open();
     assert!(within(SOON, || place.kimi.journal()[0].ended == Ended::ClientClosed));
     assert!(bridge.chat(6, "the next one")["result"].is_object());
