@@ -4,6 +4,7 @@
 mod browsers;
 pub(crate) mod keyring;
 mod names;
+mod pass;
 mod refusal;
 mod scopes;
 #[cfg(test)]
@@ -23,7 +24,6 @@ use actix_web::{Error, HttpRequest, ResponseError, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use exai_actors::clock;
-use exai_actors::ids::Principal;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -31,8 +31,9 @@ use url::form_urlencoded;
 
 use crate::config::Listen;
 pub(crate) use browsers::{Browsers, COOKIE};
-use keyring::Keyring;
+use keyring::{Entries, Keyring};
 pub(crate) use names::{HostName, WebOrigin, host_pattern, origin_pattern};
+pub(crate) use pass::{Pass, watch};
 pub(crate) use refusal::Refusal;
 pub(crate) use scopes::{Caller, Scope};
 use throttle::{Guess, Throttle};
@@ -105,15 +106,20 @@ impl Gate {
     }
 
     /// Whose request this is, where its token opens `scope`; else why it is not let in.
-    pub(crate) fn check(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Refusal> {
-        let caller = self.who(request)?;
-        if caller.may(scope) { Ok(caller.principal) } else { Err(Refusal::Scope(scope)) }
+    pub(crate) fn check(&self, request: &HttpRequest, scope: Scope) -> Result<Pass, Refusal> {
+        self.outside(request)?;
+        let token = presented(request).ok_or(Refusal::Token)?;
+        self.pass(self.whose(request, &token)?, digest(&token), scope)
     }
 
-    /// Who sends this request, and what its token opens, or why it is not let in.
-    pub(crate) fn who(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
-        self.outside(request)?;
-        self.whose(request, &presented(request).ok_or(Refusal::Token)?)
+    /// What the token with this digest, which is this caller's, lets in, where it opens `scope`.
+    pub(crate) fn pass(&self, caller: Caller, token: [u8; 32], scope: Scope) -> Result<Pass, Refusal> {
+        let by = Some((self.clone(), token, scope));
+        if caller.may(scope) {
+            Ok(Pass { principal: caller.principal, by })
+        } else {
+            Err(Refusal::Scope(scope))
+        }
     }
 
     /// Whose token this is that came with `request`, in a header or in the body of a login. Wrong ones are counted.
@@ -161,19 +167,9 @@ impl Gate {
         !self.rules.keyring.entries().is_empty()
     }
 
-    /// Whose token has this digest. Looks at every token, whichever is the right one, so that the time tells nothing.
+    /// Whose token has this digest.
     pub(crate) fn by_digest(&self, digest: &[u8; 32]) -> Option<Caller> {
-        let entries = self.rules.keyring.entries();
-        let mut found = None;
-        for (name, entry) in entries.iter() {
-            if bool::from(entry.digest().ct_eq(digest)) {
-                found = Some(Caller { principal: name.as_str().into(), scopes: entry.scopes.clone() });
-            }
-        }
-        if bool::from(self.rules.token.ct_eq(digest)) {
-            found = Some(Caller { principal: keyring::LOCAL.into(), scopes: Scope::ALL.to_vec() });
-        }
-        found
+        caller(self, &self.rules.keyring.entries(), digest)
     }
 
     /// Where a request comes from: behind a proxy that is trusted, what the nearest of them says, and not what a client wrote.
@@ -233,6 +229,20 @@ fn only(request: &HttpRequest, name: HeaderName) -> Option<Option<&str>> {
         (Some(value), None) => value.to_str().ok().map(Some),
         (Some(_), Some(_)) => None,
     }
+}
+
+/// Whose token has this digest. Looks at every token, whichever is the right one, so that the time tells nothing.
+fn caller(gate: &Gate, entries: &Entries, digest: &[u8; 32]) -> Option<Caller> {
+    let mut found = None;
+    for (name, entry) in entries {
+        if bool::from(entry.digest().ct_eq(digest)) {
+            found = Some(Caller { principal: name.as_str().into(), scopes: entry.scopes.clone() });
+        }
+    }
+    if bool::from(gate.rules.token.ct_eq(digest)) {
+        found = Some(Caller { principal: keyring::LOCAL.into(), scopes: Scope::ALL.to_vec() });
+    }
+    found
 }
 
 /// The token that the request presents, right or wrong.

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Inputs};
 use crate::replica::Replica;
-use crate::security::{Gate, Token};
+use crate::security::{self, Gate, Token};
 use crate::unix::EndRequests;
 
 use counted::Counted;
@@ -180,6 +180,7 @@ impl Inside {
         board.set("dispatcher", Status::Ok, "", clock::utc_now());
         storage::attend(store.clone(), writer.clone(), dispatcher.clone());
         monitor::start(&writer);
+        actix_rt::spawn(security::watch(gate.clone()));
         signs::watch(&config, &replica, &board, &scrape, threads);
         let about = about(&config, catalogue.clone(), default_model, &board);
         let reloader = Reloader::start(inputs, &config, dispatcher.clone(), supervisors.clone());

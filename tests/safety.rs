@@ -6,6 +6,8 @@ mod client;
 #[macro_use]
 #[path = "support/database.rs"]
 mod database;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/world.rs"]
@@ -19,5 +21,7 @@ mod doors;
 mod principals;
 #[path = "safety/reload.rs"]
 mod reload;
+#[path = "safety/revoked.rs"]
+mod revoked;
 #[path = "safety/tls.rs"]
 mod tls;

@@ -38,6 +38,7 @@ use super::line::{PARSE_INLINE_BYTES_MAX, read_elsewhere};
 use super::monitor;
 use super::refusals::{refusal, refused_for_place};
 use super::socket::Door;
+use crate::security::Pass;
 
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ pub(super) fn is_stream(context: &GuardContext<'_>) -> bool {
 /// `POST`: one message.
 pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
     let door = door.into_inner();
-    let (principal, place) = match enter(&request, &door) {
+    let (pass, place) = match enter(&request, &door) {
         Ok(entered) => entered,
         Err(refused) => return monitor::refused(&request, refused),
     };
@@ -60,11 +61,10 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
         Ok(read) => read,
         Err(refused) => return monitor::refused(&request, refused),
     };
-    let version = only(request.headers(), VERSION);
-    let modern_header = version.is_some_and(headers::is_modern);
+    let modern_header = only(request.headers(), VERSION).is_some_and(headers::is_modern);
     let mut message = match reading {
         Reading::Refused(fault) => {
-            return match door.http.rate(&principal, door.limits, false) {
+            return match door.http.rate(&pass.principal, door.limits, false) {
                 Ok(()) => refused_message(&fault, modern_header),
                 Err(wait) => monitor::refused(&request, too_much_noise(wait)),
             };
@@ -77,7 +77,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
     {
         asked.request.extensions_mut().insert(traceparent);
     }
-    let post = Post { request, door, principal, place, bytes: text.len() };
+    let post = Post { request, door, pass, place, bytes: text.len() };
     let JsonRpcMessage::Request(asked) = &*message else {
         return if modern_header { HttpResponse::Accepted().finish() } else { post.belongs(message).await };
     };
@@ -92,14 +92,14 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
 
 /// `GET`: the stream of what belongs to no request, or the rest of a stream that broke.
 pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
-    let (principal, place) = match enter(&request, &door) {
+    let (pass, place) = match enter(&request, &door) {
         Ok(entered) => entered,
         Err(refused) => return monitor::refused(&request, refused),
     };
     if !headers::takes(request.headers(), EVENTS) {
         return wrong(StatusCode::NOT_ACCEPTABLE, "Accept must name text/event-stream.");
     }
-    let session = match session_of(&request, &door, &principal) {
+    let session = match session_of(&request, &door, &pass.principal) {
         Ok((_, session)) => session,
         Err(refused) => return refused,
     };
@@ -120,7 +120,7 @@ pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpR
 /// `DELETE`: the end of a session. Its calls go on.
 pub(super) async fn end(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     let principal = match enter(&request, &door) {
-        Ok((principal, _)) => principal,
+        Ok((pass, _)) => pass.principal,
         Err(refused) => return monitor::refused(&request, refused),
     };
     match session_of(&request, &door, &principal) {
@@ -136,7 +136,7 @@ pub(super) async fn end(request: HttpRequest, door: web::Data<Door>) -> HttpResp
 struct Post {
     request: HttpRequest,
     door: Arc<Door>,
-    principal: Principal,
+    pass: Pass,
     place: Place,
     bytes: usize,
 }
@@ -152,7 +152,7 @@ impl Post {
             let error = CallError::new(ErrorKind::Internal, "The system has no random numbers.");
             return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error);
         };
-        let opened = life::open(&self.door, self.principal.clone(), &self.request, &key);
+        let opened = life::open(&self.door, self.pass.clone(), &self.request, &key);
         let Some(session) = opened else { return full() };
         let mut response = self.hand_over(&session, message, false).await;
         if let Ok(key) = header::HeaderValue::from_str(&key) {
@@ -163,7 +163,7 @@ impl Post {
 
     /// Everything else of the eras with sessions belongs to one.
     async fn belongs(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
-        match session_of(&self.request, &self.door, &self.principal) {
+        match session_of(&self.request, &self.door, &self.pass.principal) {
             // An empty event is no message to clients of 2025-06-18, which knew none.
             Ok((version, session)) => {
                 let resumable = version >= "2025-11-25";
@@ -205,26 +205,26 @@ impl Post {
         }
         let is_call = matches!(asked.request, ClientRequest::CallToolRequest(_));
         // Before anything is kept of a client that may call itself something else each time.
-        if let Err(wait) = self.door.http.rate(&self.principal, self.door.limits, is_call) {
+        if let Err(wait) = self.door.http.rate(&self.pass.principal, self.door.limits, is_call) {
             return monitor::refused(&self.request, too_fast(id, wait));
         }
-        let visitor = life::visitor(&self.door, self.principal.clone(), &asked.request, &self.request);
+        let visitor = life::visitor(&self.door, self.pass.clone(), &asked.request, &self.request);
         let Some(visitor) = visitor else { return full() };
         visitor.heard(self.bytes);
         let (log, service) = (visitor.passing(), CancellationToken::new());
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
-        life::answer(&self.door, &visitor, incoming, service.clone());
+        life::answer(&self.door, &visitor, incoming, (service.clone(), self.pass));
         respond(&log, false, true, (self.place, Some(service.drop_guard()))).await
     }
 }
 
 /// Host, Origin and token, and then a place among the connections.
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per request")]
-fn enter(request: &HttpRequest, door: &Door) -> Result<(Principal, Place), HttpResponse> {
-    let principal = (door.check)(request)?;
+fn enter(request: &HttpRequest, door: &Door) -> Result<(Pass, Place), HttpResponse> {
+    let pass = (door.check)(request)?;
     let ip = request.peer_addr().map(|peer| peer.ip());
     let place = door.connections.enter(ip).map_err(refused_for_place)?;
-    Ok((principal, place))
+    Ok((pass, place))
 }
 
 /// The message in a body that is bounded while it arrives.

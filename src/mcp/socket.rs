@@ -32,6 +32,7 @@ use super::monitor::{self, Monitor};
 use super::patience::Patience;
 use super::refusals::{refusal, refused_for_place, refused_upgrade};
 use super::sessions::{Card, OpenSessions, new_session};
+use crate::security::Pass;
 
 /// The subprotocol that the usual clients offer.
 const SUBPROTOCOL: &str = "mcp";
@@ -45,7 +46,7 @@ const ABNORMAL_END: Ended = Ended { close_code: 1006, write_stall: false, messag
 const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 
 /// Who asks, or the answer that refuses: Host, Origin, token.
-pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<Principal, HttpResponse> + Send + Sync;
+pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<Pass, HttpResponse> + Send + Sync;
 
 /// Where MCP clients come in over WebSocket. One for all worker threads.
 pub(crate) struct Door {
@@ -135,8 +136,8 @@ async fn not_allowed(request: HttpRequest, door: web::Data<Door>) -> HttpRespons
 }
 
 async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Door>) -> HttpResponse {
-    let principal = match (door.check)(&request) {
-        Ok(principal) => principal,
+    let pass = match (door.check)(&request) {
+        Ok(pass) => pass,
         Err(refused) => return monitor::refused(&request, refused),
     };
     let ip = request.peer_addr().map(|peer| peer.ip());
@@ -151,7 +152,7 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
     };
     let door = door.into_inner();
     let (sessions, monitor) = (door.sessions.clone(), Monitor::opened(&request));
-    actix_web::rt::spawn(sessions.track_future(serve(door, principal, link, monitor)));
+    actix_web::rt::spawn(sessions.track_future(serve(door, pass, link, monitor)));
     response
 }
 
@@ -163,7 +164,8 @@ fn refuse(text: &str) -> Option<String> {
 }
 
 /// The life of one connection.
-async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monitor) {
+async fn serve(door: Arc<Door>, pass: Pass, link: Link, monitor: Monitor) {
+    let principal = pass.principal.clone();
     let Link { inbound, outbox, ended } = link;
     let id = SessionId::mint();
     let (pending, still_pending) = watch::channel(Pending::default());
@@ -190,7 +192,7 @@ async fn serve(door: Arc<Door>, principal: Principal, link: Link, monitor: Monit
             // Nobody reads any more; what was written last is written, and then the socket goes too.
             outbox.close(CloseCode::Normal).await;
         },
-        say_goodbye(&door.leaving, &told_to_go, still_pending, &outbox),
+        say_goodbye(&door.leaving, (&told_to_go, &pass), still_pending, &outbox),
     );
     door.open.leave(id);
     // An end without a word is 1006 (RFC 6455 7.1.5).
@@ -249,16 +251,18 @@ fn log_end(session: SessionId, end: Ended, messages_taken: u64) {
     }
 }
 
-/// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended.
+/// Closes with 1001 (RFC 6455 7.4.1) when the server leaves, behind the answers of calls that have ended; with 1008 when an operator
+/// wants it gone or its token is revoked.
 async fn say_goodbye(
     leaving: &CancellationToken,
-    told_to_go: &CancellationToken,
+    (told_to_go, pass): (&CancellationToken, &Pass),
     mut pending: watch::Receiver<Pending>,
     outbox: &Outbox,
 ) {
     tokio::select! {
         () = leaving.cancelled() => {}
         () = told_to_go.cancelled() => return outbox.close(CloseCode::Policy).await,
+        () = pass.revoked() => return outbox.close(CloseCode::Policy).await,
         () = outbox.gone() => return,
     }
     // Boxed: it is waited for once, at the end.

@@ -21,6 +21,7 @@ use super::edge::Limits;
 use super::handler::Draining;
 use super::patience::Patience;
 use super::socket::{self, Door, Hooks, session_settings};
+use crate::security::Pass;
 
 #[cfg(feature = "faults")]
 mod autobahn;
@@ -154,11 +155,11 @@ impl Setup {
 
 /// Lets everyone in who has not the wrong token; one of them is somebody else.
 #[expect(clippy::result_large_err, reason = "the door's own signature, once per connection")]
-fn check(request: &HttpRequest) -> Result<Principal, HttpResponse> {
+fn check(request: &HttpRequest) -> Result<Pass, HttpResponse> {
     match request.headers().get("authorization") {
-        Some(token) if token == "Bearer other" => Ok(Principal::from("other")),
+        Some(token) if token == "Bearer other" => Ok(Pass::lasting(Principal::from("other"))),
         Some(token) if token != "Bearer right" => Err(HttpResponse::Unauthorized().finish()),
-        Some(_) | None => Ok(Principal::from("tester")),
+        Some(_) | None => Ok(Pass::lasting(Principal::from("tester"))),
     }
 }
 

@@ -14,7 +14,7 @@ use exai_actors::provider_supervisor::ProviderSupervisor;
 
 use super::assets::Folder;
 use super::exposition::Scrape;
-use crate::security::{Browsers, COOKIE, Gate, Refusal, Scope};
+use crate::security::{Browsers, COOKIE, Gate, Pass, Refusal, Scope};
 use crate::wiring::Reloader;
 
 /// What our own pages send with whatever changes something: a foreign page cannot, without asking this server first.
@@ -47,6 +47,11 @@ impl Door {
     /// Who sends this request, where it may do what `scope` opens: whoever has such a token, or a browser that logged in with one. A
     /// browser that wants something changed says so from a page of ours.
     pub(crate) fn check(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Refusal> {
+        self.admit(request, scope).map(|pass| pass.principal)
+    }
+
+    /// The same, for a connection that lasts.
+    pub(crate) fn admit(&self, request: &HttpRequest, scope: Scope) -> Result<Pass, Refusal> {
         if Gate::presents(request) {
             return self.gate.check(request, scope);
         }
@@ -54,7 +59,8 @@ impl Door {
         let sent_by_us = request.headers().contains_key(OUR_PAGE);
         let cookie = request.cookie(COOKIE);
         let token = cookie.and_then(|cookie| self.browsers.token_of(cookie.value(), clock::now()));
-        let Some(caller) = token.and_then(|token| self.gate.by_digest(&token)) else {
+        let known = token.and_then(|token| Some((self.gate.by_digest(&token)?, token)));
+        let Some((caller, token)) = known else {
             return Err(if sent_by_us { Refusal::Login } else { Refusal::Token });
         };
         let only_reads = [Method::GET, Method::HEAD].contains(request.method());
@@ -62,6 +68,6 @@ impl Door {
         if !only_reads && !is_our_page {
             return Err(Refusal::Origin);
         }
-        if caller.may(scope) { Ok(caller.principal) } else { Err(Refusal::Scope(scope)) }
+        self.gate.pass(caller, token, scope)
     }
 }

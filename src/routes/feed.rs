@@ -1,5 +1,6 @@
 //! `GET /feed`: the live picture over a WebSocket.
 
+use actix_http::ws::CloseCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::feed::Feed;
@@ -21,9 +22,10 @@ pub(super) async fn open(
     door: web::Data<Door>,
     panel: web::Data<Panel>,
 ) -> HttpResponse {
-    if let Err(refusal) = door.check(&request, Scope::Dashboard) {
-        return refusal.error_response();
-    }
+    let pass = match door.admit(&request, Scope::Dashboard) {
+        Ok(pass) => pass,
+        Err(refusal) => return refusal.error_response(),
+    };
     if panel.watched.browsers() >= BROWSERS_MAX {
         let error = CallError::new(ErrorKind::OverCapacity, "Too many browsers watch; close one of them.");
         return HttpResponse::ServiceUnavailable().json(json!({ "error": error }));
@@ -31,6 +33,13 @@ pub(super) async fn open(
     let settings = Settings { message_bytes_max: MESSAGE_BYTES_MAX, ..Settings::new(|_| None) };
     match session::start(&request, payload, &[], settings, Box::new(())) {
         Ok((response, link)) => {
+            let outbox = link.outbox.clone();
+            actix_web::rt::spawn(async move {
+                tokio::select! {
+                    () = pass.revoked() => outbox.close(CloseCode::Policy).await,
+                    () = outbox.gone() => {}
+                }
+            });
             Feed::start(link, panel.watched.clone());
             response
         }

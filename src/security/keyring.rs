@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::digest;
 use super::scopes::Scope;
@@ -54,12 +55,8 @@ pub(crate) type Entries = BTreeMap<String, Entry>;
 /// The file as the daemon last saw it.
 pub(super) struct Keyring {
     path: Option<PathBuf>,
-    seen: Mutex<Seen>,
-}
-
-struct Seen {
-    stamp: Option<Stamp>,
-    entries: Arc<Entries>,
+    seen: Mutex<Option<Stamp>>,
+    entries: watch::Sender<Arc<Entries>>,
 }
 
 /// What tells one state of the file from the next: it is always replaced as a whole.
@@ -74,15 +71,15 @@ struct Stamp {
 impl Keyring {
     /// No named tokens, ever.
     pub(super) fn none() -> Self {
-        Self { path: None, seen: Mutex::new(Seen { stamp: None, entries: Arc::default() }) }
+        Self { path: None, seen: Mutex::default(), entries: watch::Sender::default() }
     }
 
     /// The file at `path`, which need not be there.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, TokenError> {
         let Some(path) = path else { return Ok(Self::none()) };
         let stamp = stamp(path);
-        let entries = Arc::new(read(path)?);
-        Ok(Self { path: Some(path.to_owned()), seen: Mutex::new(Seen { stamp, entries }) })
+        let entries = watch::Sender::new(Arc::new(read(path)?));
+        Ok(Self { path: Some(path.to_owned()), seen: Mutex::new(stamp), entries })
     }
 
     /// The tokens in force: what the file says, as long as it can be used.
@@ -90,17 +87,23 @@ impl Keyring {
         let Some(path) = &self.path else { return Arc::default() };
         let stamp = stamp(path);
         let mut seen = self.seen.lock();
-        if seen.stamp != stamp {
-            seen.stamp = stamp;
+        if *seen != stamp {
+            *seen = stamp;
             match read(path) {
                 Ok(entries) => {
                     log::info!(tokens = entries.len(); "the named tokens were read again");
-                    seen.entries = Arc::new(entries);
+                    self.entries.send_replace(Arc::new(entries));
                 }
                 Err(error) => log::error!("the named tokens stay as they were: {error}"),
             }
         }
-        Arc::clone(&seen.entries)
+        drop(seen);
+        Arc::clone(&self.entries.borrow())
+    }
+
+    /// The tokens in force, whenever somebody has looked and they had changed.
+    pub(super) fn follow(&self) -> watch::Receiver<Arc<Entries>> {
+        self.entries.subscribe()
     }
 }
 

@@ -25,7 +25,7 @@ fn check(headers: &[(&str, &str)]) -> Result<(), Refusal> {
         headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
     gate()
         .check(&request.to_http_request(), Scope::Client)
-        .map(|principal| assert_eq!(principal.as_str(), "local"))
+        .map(|pass| assert_eq!(pass.principal.as_str(), "local"))
 }
 
 fn bearer() -> String {

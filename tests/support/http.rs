@@ -15,9 +15,20 @@ pub struct Exchange {
 
 /// Sends a request; `headers` come after the usual ones and so do not replace them.
 pub async fn send(server: &Server, method: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
+    send_as(server, TOKEN, method, headers, body).await
+}
+
+/// The same, with this token.
+pub async fn send_as(
+    server: &Server,
+    token: &str,
+    method: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Exchange {
     let mut stream = TcpStream::connect(server.mcp).await.unwrap();
     let mut head = format!("{method} /mcp HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", server.mcp);
-    head += &format!("Authorization: Bearer {TOKEN}\r\nAccept: application/json, text/event-stream\r\n");
+    head += &format!("Authorization: Bearer {token}\r\nAccept: application/json, text/event-stream\r\n");
     if method == "POST" {
         head += "Content-Type: application/json\r\n";
         if !headers.iter().any(|(name, _)| *name == "Content-Length") {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use exai_actors::clock;
-use exai_actors::ids::Principal;
 use exai_actors::session::messages::Ended;
 use exai_actors::storage::rows::EndedSession;
 use rmcp::model::{ClientRequest, GetMeta};
@@ -13,7 +12,7 @@ use rmcp::service::{serve_directly_with_ct, serve_server_with_ct};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::sessions::{CLOSED, Session};
+use super::sessions::{CLOSED, REVOKED, Session};
 use super::transport::{HttpTransport, Incoming, Tells};
 use crate::mcp::Served;
 use crate::mcp::edge::Facts;
@@ -21,6 +20,7 @@ use crate::mcp::handler::Handler;
 use crate::mcp::monitor::Monitor;
 use crate::mcp::sessions::{Card, new_session};
 use crate::mcp::socket::Door;
+use crate::security::Pass;
 
 /// How a session's row names this transport.
 const TRANSPORT: &str = "http";
@@ -34,12 +34,8 @@ const AWAY: u16 = 1001;
 const CLIENT_CHARS_MAX: usize = 120;
 
 /// Opens a session under this name, if it finds a place.
-pub(super) fn open(
-    door: &Arc<Door>,
-    principal: Principal,
-    request: &HttpRequest,
-    key: &str,
-) -> Option<Arc<Session>> {
+pub(super) fn open(door: &Arc<Door>, pass: Pass, request: &HttpRequest, key: &str) -> Option<Arc<Session>> {
+    let principal = pass.principal.clone();
     let (inbound, posted) = mpsc::channel(INBOUND_MAX);
     let session = door
         .http
@@ -66,6 +62,7 @@ pub(super) fn open(
         };
         tokio::select! {
             () = live => {}
+            () = pass.revoked() => here.end_as(REVOKED),
             () = door.http.outlive(&here) => {}
             () = goodbye(&door, &here) => {}
         }
@@ -83,7 +80,7 @@ pub(super) fn open(
 /// What is known of a client between its modern requests.
 pub(super) fn visitor(
     door: &Arc<Door>,
-    principal: Principal,
+    pass: Pass,
     message: &ClientRequest,
     request: &HttpRequest,
 ) -> Option<Arc<Session>> {
@@ -93,6 +90,7 @@ pub(super) fn visitor(
     let client: String =
         who.as_ref().map(|who| tame(&format!("{} {}", who.name, who.version))).unwrap_or_default();
     let name = who.as_ref().map(|who| tame(&who.name)).unwrap_or_default();
+    let principal = pass.principal.clone();
     let key = (principal.clone(), client.clone());
     let (session, is_new) = door
         .http
@@ -105,6 +103,7 @@ pub(super) fn visitor(
     let (here, tracked, door) = (Arc::clone(&session), door.sessions.clone(), Arc::clone(door));
     actix_web::rt::spawn(tracked.track_future(async move {
         tokio::select! {
+            () = pass.revoked() => here.end_as(REVOKED),
             () = door.http.outlive(&here) => {}
             () = goodbye(&door, &here) => {}
         }
@@ -119,12 +118,12 @@ pub(super) fn visitor(
     Some(session)
 }
 
-/// Answers one modern request; cancelling `service` cancels it.
+/// Answers one modern request; cancelling `service` cancels it, and so does revoking the token that it came with.
 pub(super) fn answer(
     door: &Arc<Door>,
     session: &Arc<Session>,
     incoming: Incoming,
-    service: CancellationToken,
+    (service, pass): (CancellationToken, Pass),
 ) {
     let (inbound, posted) = mpsc::channel(1);
     let log = incoming.log.clone();
@@ -140,6 +139,7 @@ pub(super) fn answer(
         tokio::select! {
             () = log.ended() => {}
             () = service.cancelled() => {}
+            () = pass.revoked() => {}
         }
         service.cancel();
         drop(inbound);

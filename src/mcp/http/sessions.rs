@@ -21,9 +21,10 @@ use crate::mcp::rate::Bucket;
 const UNREAD_MAX: usize = 32;
 /// Random bytes of a session's name.
 const KEY_BYTES: usize = 32;
-/// How a session ended: its client said so, it was idle for too long, or it gave way to another one. A server that leaves ends it with
+/// How a session ended: its client said so, it was idle for too long, it gave way to another one, or its token was revoked. A server that leaves ends it with
 /// 1001 (RFC 6455 7.4.1: a session over HTTP ends as one over WebSocket would).
 pub(super) const CLOSED: u16 = 1000;
+pub(super) const REVOKED: u16 = 1008;
 const IDLE: u16 = 1008;
 const GAVE_WAY: u16 = 1013;
 
