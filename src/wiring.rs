@@ -46,7 +46,7 @@ use counted::Counted;
 use deaths::Deaths;
 pub(crate) use error::StartError;
 use outside::{Outside, Sockets};
-pub(crate) use reload::Reloader;
+pub(crate) use reload::{Reload, Reloader};
 
 /// The exit code of a process that gave itself up, so that whoever runs it starts it again (sysexits, `EX_SOFTWARE`).
 const GAVE_UP: u8 = 70;

@@ -12,6 +12,8 @@ pub enum Point {
     Consultation,
     /// `ProviderSupervisor`, while it hands out a ticket.
     ProviderSupervisor,
+    /// `ProviderSupervisor`, while it takes another key.
+    Rekey,
     /// `Provider`, while it starts an upstream call.
     Provider,
     /// The task of one upstream call.
@@ -24,11 +26,12 @@ pub enum Point {
 
 impl Point {
     /// Every point, by the name that tests use.
-    pub const ALL: [(&'static str, Point); 8] = [
+    pub const ALL: [(&'static str, Point); 9] = [
         ("session", Point::Session),
         ("dispatcher", Point::Dispatcher),
         ("consultation", Point::Consultation),
         ("provider_supervisor", Point::ProviderSupervisor),
+        ("rekey", Point::Rekey),
         ("provider", Point::Provider),
         ("upstream_call", Point::UpstreamCall),
         ("storage_writer", Point::StorageWriter),

@@ -8,7 +8,7 @@ use super::{Failure, block_on, output, target};
 use crate::config::{Config, Inputs};
 use crate::security::Token;
 
-/// The daemon kept what it had.
+/// The daemon kept what it had, or some of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
@@ -19,16 +19,16 @@ pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
     let token = Token::of(&config)?;
     let asked = block_on(target::post(&config.listen, "/api/reload", Some(&token)));
     let (done, told) = asked.map_err(Failure::of)?;
-    if !done {
-        let why = told["error"]["message"].as_str().unwrap_or("the daemon gave no reason");
-        return Err(Failure::of(Refused(output::harmless(why))));
-    }
     let keys = |name: &str| told[name].as_array().cloned().unwrap_or_default();
     let (changed, restart) = (keys("changed"), keys("restart"));
     for (keys, what) in [(&changed, "changed"), (&restart, "waits for a restart")] {
         for key in keys.iter().filter_map(Value::as_str) {
             output::say(format!("{what}: {}", output::harmless(key)))?;
         }
+    }
+    if !done {
+        let why = told["error"]["message"].as_str().unwrap_or("the daemon gave no reason");
+        return Err(Failure::of(Refused(output::harmless(why))));
     }
     if changed.is_empty() && restart.is_empty() {
         output::say("nothing has changed")?;

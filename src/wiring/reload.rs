@@ -1,5 +1,5 @@
-//! Reads the settings again while calls run: keys and limits change at once, everything else waits for a restart and is named. Settings
-//! that cannot be used change nothing.
+//! Reads the settings again while calls run: keys and limits change at once, everything else waits for a restart and is named. All is
+//! decided before anything changes, so that settings that cannot be used change nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,17 +11,18 @@ use exai_actors::dispatcher::Dispatcher;
 use exai_actors::dispatcher::messages::SetLimits;
 use exai_actors::ids::ProviderName;
 use exai_actors::mail;
-use exai_actors::provider::endpoint::Key;
+use exai_actors::provider::endpoint::{Endpoint, Key};
 use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::provider_supervisor::messages::Rekey;
+use futures_util::future;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::config::{Config, Inputs, Provider};
 use crate::unix::Hangups;
 
-/// How long an actor may take to put a setting in force.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long an actor may take to put a setting in force; `exai reload` waits a little longer.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads the settings again; clones do it one after another.
 #[derive(Clone)]
@@ -42,6 +43,17 @@ pub(crate) struct Reload {
     pub(crate) changed: Vec<String>,
     /// Keys that have changed and wait for a restart.
     pub(crate) restart: Vec<String>,
+    /// Keys that have changed and are not known to be in force, each with why: whom they are for failed. The next reload tries again.
+    pub(crate) failed: Vec<String>,
+}
+
+/// What is to be put in force, all of it checked: nothing of it can be refused any more.
+struct Plan {
+    /// Each with the key of the settings that it stands under.
+    keys: Vec<(ProviderName, Key, String)>,
+    /// What the dispatcher takes as a whole, under these keys; none where nothing of it has changed.
+    limits: Vec<String>,
+    restart: Vec<String>,
 }
 
 impl Reloader {
@@ -58,7 +70,7 @@ impl Reloader {
         reloader
     }
 
-    /// Reads and checks everything, and puts keys and limits in force; or says why nothing has changed.
+    /// Reads and checks everything, then puts keys and limits in force; or says why nothing has changed.
     pub(crate) async fn reload(&self) -> Result<Reload, String> {
         let inner = &*self.0;
         let Some(inputs) = &inner.inputs else {
@@ -66,53 +78,113 @@ impl Reloader {
         };
         let mut config = inner.config.lock().await;
         let new = Config::load(inputs).map_err(|error| error.to_string())?;
-        let mut reload = Reload { restart: of_the_process(&config, &new), ..Reload::default() };
-        let mut in_force = config.clone();
-        for provider in &mut in_force.providers {
-            let Some(new) = new.providers.iter().find(|one| one.name == provider.name) else { continue };
-            if provider.api_key != new.api_key {
-                inner.rekey(new).await?;
-                provider.api_key.clone_from(&new.api_key);
-                reload.changed.push(format!("providers.{}.api_key", new.name));
-            }
-            if provider.max_in_flight != new.max_in_flight {
-                provider.max_in_flight = new.max_in_flight;
-                reload.changed.push(format!("providers.{}.max_in_flight", new.name));
-            }
-        }
-        let (limits, asked) = (&mut in_force.limits, &new.limits);
-        for (key, limit, asked) in [
-            ("limits.global", &mut limits.global, asked.global),
-            ("limits.per_session", &mut limits.per_session, asked.per_session),
-            ("limits.per_conversation", &mut limits.per_conversation, asked.per_conversation),
-        ] {
-            if *limit != asked {
-                *limit = asked;
-                reload.changed.push(key.to_owned());
-            }
-        }
-        let limits = SetLimits { limits: super::limits(&in_force) };
-        let set = mail::ask(&inner.dispatcher, limits, ASK_WITHIN).await;
-        set.map_err(|error| format!("the dispatcher did not take the limits: {error}; reload again"))?;
-        *config = in_force;
+        let plan = Plan::of(&config, &new)?;
+        let reload = inner.apply(plan, &new, &mut config).await;
         for key in &reload.changed {
             log::info!(key = key.as_str(); "a setting has changed");
         }
         for key in &reload.restart {
             log::warn!(key = key.as_str(); "a setting has changed that waits for a restart");
         }
+        for key in &reload.failed {
+            log::error!("a setting has changed and is not known to be in force: {key}");
+        }
         Ok(reload)
     }
 }
 
+impl Plan {
+    /// Decides everything; or says what cannot be used.
+    fn of(old: &Config, new: &Config) -> Result<Self, String> {
+        let mut plan = Self { keys: Vec::new(), limits: Vec::new(), restart: of_the_process(old, new) };
+        for (provider, new) in pairs(old, new) {
+            let name = &provider.name;
+            if provider.api_key != new.api_key {
+                let key = Key::new(new.api_key.as_ref().map(|key| key.reveal()).unwrap_or_default());
+                Endpoint::new(name.clone(), provider.base_url.as_str(), &key)
+                    .map_err(|error| error.to_string())?;
+                plan.keys.push((name.clone(), key, format!("providers.{name}.api_key")));
+            }
+            if provider.max_in_flight != new.max_in_flight {
+                plan.limits.push(format!("providers.{name}.max_in_flight"));
+            }
+        }
+        let (was, is) = (&old.limits, &new.limits);
+        for (key, was, is) in [
+            ("limits.global", was.global, is.global),
+            ("limits.per_session", was.per_session, is.per_session),
+            ("limits.per_conversation", was.per_conversation, is.per_conversation),
+        ] {
+            if was != is {
+                plan.limits.push(key.to_owned());
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// The providers that stay, as they are and as they are to be.
+fn pairs<'a>(old: &'a Config, new: &'a Config) -> impl Iterator<Item = (&'a Provider, &'a Provider)> {
+    old.providers.iter().filter_map(|provider| {
+        new.providers.iter().find(|one| one.name == provider.name).map(|one| (provider, one))
+    })
+}
+
 impl Inner {
-    async fn rekey(&self, provider: &Provider) -> Result<(), String> {
-        let Some(supervisor) = self.supervisors.get(&provider.name) else { return Ok(()) };
-        let key = Key::new(provider.api_key.as_ref().map(|key| key.reveal()).unwrap_or_default());
+    /// Puts everything in force at the same time, each by itself: what one of them does not take holds up no other. `config` is what is
+    /// in force, before and after.
+    async fn apply(&self, plan: Plan, new: &Config, config: &mut Config) -> Reload {
+        let mut reload = Reload { restart: plan.restart, ..Reload::default() };
+        let mut limited = config.clone();
+        limited.limits.global = new.limits.global;
+        limited.limits.per_session = new.limits.per_session;
+        limited.limits.per_conversation = new.limits.per_conversation;
+        for provider in &mut limited.providers {
+            if let Some(new) = new.providers.iter().find(|one| one.name == provider.name) {
+                provider.max_in_flight = new.max_in_flight;
+            }
+        }
+        let set = async {
+            if plan.limits.is_empty() {
+                return Ok(());
+            }
+            let limits = SetLimits { limits: super::limits(&limited) };
+            mail::ask(&self.dispatcher, limits, ASK_WITHIN).await
+        };
+        let rekeys = plan.keys.into_iter().map(|(name, key, setting)| async move {
+            let taken = self.rekey(&name, key).await;
+            (name, setting, taken)
+        });
+        let (set, rekeyed) = future::join(set, future::join_all(rekeys)).await;
+        match set {
+            Ok(()) => {
+                *config = limited;
+                reload.changed.extend(plan.limits);
+            }
+            Err(why) => reload.failed.extend(plan.limits.iter().map(|key| format!("{key} ({why})"))),
+        }
+        for (name, setting, taken) in rekeyed {
+            match taken {
+                Ok(()) => {
+                    reload.changed.push(setting);
+                    let key = new.providers.iter().find(|one| one.name == name).map(|one| &one.api_key);
+                    let provider = config.providers.iter_mut().find(|one| one.name == name);
+                    if let (Some(provider), Some(key)) = (provider, key) {
+                        provider.api_key.clone_from(key);
+                    }
+                }
+                Err(why) => reload.failed.push(format!("{setting} ({why})")),
+            }
+        }
+        reload
+    }
+
+    async fn rekey(&self, provider: &ProviderName, key: Key) -> Result<(), String> {
+        let Some(supervisor) = self.supervisors.get(provider) else { return Ok(()) };
         match mail::ask(supervisor, Rekey { key }, ASK_WITHIN).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(format!("the provider did not take its key: {error}; reload again")),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -179,9 +251,10 @@ async fn on_hangup(reloader: Reloader) {
     };
     while hangups.next().await {
         match reloader.reload().await {
-            Ok(Reload { changed, restart }) => {
-                log::info!(changed = changed.len(), wait_for_restart = restart.len(); "reloaded");
-            }
+            Ok(Reload { changed, restart, failed }) => log::info!(
+                changed = changed.len(), wait_for_restart = restart.len(), failed = failed.len();
+                "reloaded"
+            ),
             Err(why) => log::error!("nothing was reloaded: {why}"),
         }
     }

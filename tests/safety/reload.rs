@@ -80,6 +80,41 @@ async fn a_bad_file_changes_nothing_and_names_the_line() {
     assert_eq!(client.chat("still there?").await.of_receipt("provider"), "kimi");
 }
 
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn what_one_provider_does_not_take_is_said_and_holds_up_no_other() {
+    let both =
+        |key: &str, global: usize| format!("{}[providers.glm]\napi_key = \"{key}\"\n", settings(key, global));
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_PROVIDERS__KIMI__API_KEY", "").set("EXAI_PROVIDERS__GLM__API_KEY", "");
+        with.config(&both("sk-one", 20));
+    })
+    .await;
+    let mut client = world.client().await;
+    assert_eq!(world.server.post("/faults/rekey").await, 204);
+    world.server.write_config(&both("sk-two", 30));
+    let (code, said) = world.server.run(&["reload"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("changed: limits.global") && !said.contains("sk-"), "{said}");
+    let has = |provider: &str| said.contains(&format!("changed: providers.{provider}.api_key"));
+    assert!(has("kimi") != has("glm"), "one of them: {said}");
+    let (done, left) = if has("kimi") { ("kimi", "glm") } else { ("glm", "kimi") };
+    let why = format!("Not known to be in force: providers.{left}.api_key (the actor dropped the message).");
+    assert!(said.contains(&why), "{said}");
+    assert_eq!(limit(&mut client).await, 30);
+    let mut key_of = async |provider: &str| {
+        let model = if provider == "kimi" { "kimi-k2.6" } else { "glm-5.2" };
+        let reply = client.call("chat", json!({ "prompt": "which key?", "model": model })).await;
+        assert_eq!(reply.of_receipt("provider"), provider);
+        reply.of_receipt("key_fingerprint")[..8].to_owned()
+    };
+    let prints = ["sk-one", "sk-two"].map(|key| key_fingerprint(key)[..8].to_owned());
+    assert_eq!([key_of(left).await, key_of(done).await], prints);
+    let (code, said) = world.server.run(&["reload"]).await;
+    assert_eq!((code, said.trim()), (Some(0), format!("changed: providers.{left}.api_key").as_str()));
+    assert_eq!(key_of(left).await, prints[1]);
+}
+
 #[tokio::test]
 async fn what_waits_for_a_restart_is_named() {
     let world = start("sk-one", 20).await;

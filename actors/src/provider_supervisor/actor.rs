@@ -244,6 +244,7 @@ impl Handler<Rekey> for ProviderSupervisor {
     type Result = Result<bool, EndpointError>;
 
     fn handle(&mut self, Rekey { key }: Rekey, context: &mut Context<Self>) -> Self::Result {
+        faults::point(Point::Rekey);
         if key.fingerprint() == self.born.endpoint.key_fingerprint() {
             return Ok(false);
         }
