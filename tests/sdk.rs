@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::TOKEN;
+use tempfile::TempDir;
 use tokio::process::Command;
 use world::World;
 
@@ -133,12 +134,17 @@ async fn claude_code_connects(transport: &str) {
     connect.env("HOME", home.path()).current_dir(home.path());
     let written = run(&world, connect).await;
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    claude_code_lists(&world, &home).await;
+}
+
+/// With the servers of this home.
+async fn claude_code_lists(world: &World, home: &TempDir) {
     let mut claude = Command::new(sdks().join("claude/node_modules/.bin/claude"));
     claude.args(["mcp", "list"]).env("HOME", home.path()).current_dir(home.path());
     for quiet in ["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "DISABLE_TELEMETRY"] {
         claude.env(quiet, "1");
     }
-    let output = run(&world, claude).await;
+    let output = run(world, claude).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().find(|line| line.starts_with("exai:")).unwrap_or_else(|| panic!("{output:?}"));
     assert!(line.contains("Connected"), "{said}");
@@ -152,6 +158,18 @@ async fn claude_code_connects(transport: &str) {
 #[ignore = "needs Claude Code: tests/run installs it"]
 async fn claude_code_by_websocket() {
     claude_code_connects("ws").await;
+}
+
+/// The token stands in the address, and no header is given.
+#[tokio::test]
+#[ignore = "needs Claude Code: tests/run installs it"]
+async fn claude_code_by_websocket_and_address() {
+    let world = World::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let url = format!("ws://exai:{TOKEN}@{}/mcp", world.server.mcp);
+    let servers = json!({ "mcpServers": { "exai": { "type": "ws", "url": url } } });
+    std::fs::write(home.path().join(".claude.json"), servers.to_string()).unwrap();
+    claude_code_lists(&world, &home).await;
 }
 
 #[tokio::test]
