@@ -37,7 +37,7 @@ pub(super) enum Said<'a> {
     Cancelled(Id),
     /// It wants no answer.
     Notification(Cow<'a, str>),
-    /// An answer to something that the server asked, under this id.
+    /// An answer to what the server asked under this id; one without an id answers nothing.
     Response(Id),
     /// The answer to a line that is no message.
     Refused(String),
@@ -128,7 +128,6 @@ pub(super) fn said(line: &str) -> Said<'_> {
         }
         (Some(method), None) => Said::Notification(method),
         (None, id) if envelope.result.is_some() || envelope.error.is_some() => {
-            // One without an id says that something could not be read: it answers nothing.
             Said::Response(id.and_then(canonical).unwrap_or_default())
         }
         (None, _) => refused(INVALID_REQUEST, "a message has a method, a result or an error"),
@@ -293,7 +292,6 @@ mod tests {
         let Told::Progress { token, number, place } = told(line) else { panic!("no progress") };
         assert_eq!((token.as_str(), number, &line[place]), ("\"t\"", 12.0, "12"));
         assert_eq!(told(r#"{"method":"notifications/tools/list_changed"}"#), Told::Other);
-        assert_eq!(told(r#"{"id":3,"method":"roots/list"}"#), Told::Request("3".to_owned()));
         assert_eq!(under_id(r#"{"a":[1],"id": 1}"#, "\"x\"").unwrap(), r#"{"a":[1],"id": "x"}"#);
         assert!(says_draining(r#"{"result":{"_meta":{"exai/error":{"kind":"draining"}}}}"#));
         assert!(says_draining(r#"{"error":{"data":{"kind":"draining"}}}"#));
