@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use exai_upstream::{Ended, Script};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Place, SOON};
 use crate::exai::within;
@@ -25,14 +25,19 @@ enum Mode {
 struct Way {
     at: SocketAddr,
     state: Arc<Mutex<(Mode, Vec<TcpStream>)>>,
+    /// What the bridge has said since the last cut.
+    heard: Heard,
 }
+
+type Heard = Arc<Mutex<Vec<u8>>>;
 
 impl Way {
     fn to(daemon: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new((Mode::Open, Vec::new())));
-        let shared = Arc::clone(&state);
+        let (shared, heard) = (Arc::clone(&state), Heard::default());
+        let hears = Arc::clone(&heard);
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 while shared.lock().unwrap().0 == Mode::Held {
@@ -43,20 +48,22 @@ impl Way {
                     continue;
                 }
                 let server = TcpStream::connect(daemon).unwrap();
-                for (from, to) in [(&client, &server), (&server, &client)] {
+                let ways = [(&client, &server, Arc::clone(&hears)), (&server, &client, Heard::default())];
+                for (from, to, heard) in ways {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    std::thread::spawn(move || pass(from, to).ok());
+                    std::thread::spawn(move || pass(from, to, &heard).ok());
                 }
                 state.1.extend([client, server]);
             }
         });
-        Self { at, state }
+        Self { at, state, heard }
     }
 
     /// Ends every connection; those that come from here on find it so.
     fn cut(&self, mode: Mode) {
         let mut state = self.state.lock().unwrap();
         state.0 = mode;
+        self.heard.lock().unwrap().clear();
         for stream in state.1.drain(..) {
             stream.shutdown(Shutdown::Both).ok();
         }
@@ -67,15 +74,37 @@ impl Way {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
+fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Heard) -> io::Result<()> {
     let mut piece = [0; 8192];
     loop {
         let read = from.read(&mut piece)?;
         if read == 0 {
             return to.shutdown(Shutdown::Both);
         }
+        heard.lock().unwrap().extend_from_slice(&piece[..read]);
         to.write_all(&piece[..read])?;
     }
+}
+
+/// The methods of the messages in a client's side of a WebSocket, each in one masked frame (RFC 6455 5.2).
+fn methods(heard: &[u8]) -> Vec<String> {
+    let head = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (mut rest, mut methods) = (&heard[head..], Vec::new());
+    while let [first, length, ..] = *rest {
+        let (length, from) = match length & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
+            short => (usize::from(short), 2),
+        };
+        let (mask, payload) = rest[from..from + 4 + length].split_at(4);
+        let plain =
+            payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect::<Vec<_>>();
+        if first == 0x81 {
+            let message = serde_json::from_slice::<Value>(&plain).unwrap();
+            methods.push(message["method"].as_str().unwrap_or_default().to_owned());
+        }
+        rest = &rest[from + 4 + length..];
+    }
+    methods
 }
 
 /// A bridge behind a way that can be cut, to a daemon that another one has started.
@@ -133,6 +162,8 @@ fn the_end_of_a_handshake_reaches_the_connection_that_is_being_made() {
     until_heard(&mut bridge);
     way.open();
     assert!(bridge.answer(1)["result"].is_object());
+    let said = methods(&way.heard.lock().unwrap());
+    assert_eq!(said, ["initialize", "notifications/initialized", "tools/call"]);
 }
 
 #[test]
