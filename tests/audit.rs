@@ -14,6 +14,7 @@ mod world;
 #[path = "support/ws.rs"]
 mod ws;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -198,4 +199,63 @@ async fn a_database_that_stops_under_load_costs_no_metric() {
 #[ignore = "needs Postgres, and two minutes: tests/run --long"]
 async fn long_a_database_that_stops_for_a_minute_costs_no_metric() {
     an_outage_costs_no_metric(Duration::from_secs(60)).await;
+}
+
+/// Somebody makes up names without end: of models, of tools and of clients.
+#[tokio::test]
+async fn names_without_end_make_no_series_without_end() {
+    const NAMES: usize = 10_000;
+    const ABREAST: usize = 50;
+    const SERIES_MAX: usize = 256;
+    const TEXT_BYTES_MAX: usize = 512 * 1024;
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_LIMITS__REQUESTS_PER_SECOND", "100000").set("EXAI_LIMITS__BURST", "100000");
+    })
+    .await;
+    let mut client = world.client().await;
+    for first in (0..NAMES).step_by(ABREAST) {
+        let mut asked = Vec::new();
+        for n in first..first + ABREAST {
+            let arguments = json!({ "prompt": "x", "model": format!("made-up-model-{n}") });
+            asked.push(client.begin_call("chat", arguments).await);
+            asked.push(client.begin_call(&format!("made-up-tool-{n}"), json!({})).await);
+        }
+        for id in asked {
+            client.answer(id).await;
+        }
+        client.seen.clear();
+        let newcomers = (first..first + ABREAST).map(|n| format!("made-up-client-{n}"));
+        for name in newcomers {
+            drop(Client::named(&world.server, &name).await);
+        }
+    }
+    until_counted(&world, "exai_calls_total", &["refused_unknown_model"], NAMES as f64).await;
+    until_counted(&world, "exai_client_sessions_total", &[], NAMES as f64 + 1.0).await;
+    let (_, text) = world.server.get("/metrics").await;
+    let mut series = BTreeMap::<&str, usize>::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        *series.entry(line.split(['{', ' ']).next().unwrap()).or_default() += 1;
+    }
+    assert!(series.values().all(|series| *series <= SERIES_MAX), "{series:?}");
+    assert!(text.len() < TEXT_BYTES_MAX, "{} bytes", text.len());
+    println!("{} series, {} bytes: {series:?}", series.values().sum::<usize>(), text.len());
+}
+
+/// A call is cancelled while its first row is on its way, and the row comes to nothing: its key is another call's.
+#[tokio::test]
+async fn a_call_that_never_stood_is_not_counted_as_one_that_did() {
+    let world = world().await;
+    let mut client = world.client().await;
+    let question = json!({ "prompt": "once" });
+    let first = client.begin_keyed(question.clone(), "one-key").await;
+    assert!(!client.reply(first).await.is_error());
+    let locked = world.db.lock();
+    let again = client.begin_keyed(question, "one-key").await;
+    client.until_progress(again).await;
+    client.cancel(again).await;
+    client.fence().await;
+    drop(locked);
+    until_counted(&world, "exai_calls_total", &["refused_cancelled"], 1.0).await;
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -36,7 +36,9 @@ pub(crate) async fn differences(world: &World) -> io::Result<Vec<Violation>> {
 async fn audit(world: &World) -> io::Result<Vec<Violation>> {
     let mut command = Command::new(&world.start.exai);
     command.args(["audit", "--within", &WITHIN_S.to_string()]).current_dir(&world.start.home).env_clear();
-    command.env("HOME", &world.start.home).envs(world.start.variables.iter().map(|(name, value)| (name, value)));
+    command
+        .env("HOME", &world.start.home)
+        .envs(world.start.variables.iter().map(|(name, value)| (name, value)));
     command.env("EXAI_LISTEN__MCP", world.daemon.mcp.to_string());
     command.env("EXAI_LISTEN__DASHBOARD", world.daemon.dashboard.to_string());
     let ran = tokio::task::spawn_blocking(move || command.output()).await.map_err(io::Error::other)??;
@@ -44,7 +46,8 @@ async fn audit(world: &World) -> io::Result<Vec<Violation>> {
         return Ok(Vec::new());
     }
     let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-    let mut found = said.lines().map(|line| Violation::new(Rule::Counted, "exai audit", line)).collect::<Vec<_>>();
+    let mut found =
+        said.lines().map(|line| Violation::new(Rule::Counted, "exai audit", line)).collect::<Vec<_>>();
     if found.is_empty() {
         found.push(Violation::new(Rule::Counted, "exai audit", format!("it ended with {}", ran.status)));
     }

@@ -56,10 +56,16 @@ pub(crate) fn counted<'a>(
         broken(format!("{received} requests reached the double, {total} counted"));
     }
     if total - silent.min(total) > received {
-        broken(format!("{} counted that brought something back, {received} reached the double", total - silent));
+        broken(format!(
+            "{} counted that brought something back, {received} reached the double",
+            total - silent
+        ));
     }
     if counts.status("completed") > whole {
-        broken(format!("{} counted as completed, {whole} answered by the double", counts.status("completed")));
+        broken(format!(
+            "{} counted as completed, {whole} answered by the double",
+            counts.status("completed")
+        ));
     }
     for (status, count) in &counts.0 {
         let told = refused.get(status).copied().unwrap_or(0);

@@ -253,7 +253,8 @@ fn what_was_counted_is_what_the_doubles_received() {
             format!("exai_upstream_requests_total{{provider=\"kimi\",model=\"m\",status=\"{status}\"}} {n}\n")
         };
         let other = "exai_upstream_requests_total{provider=\"glm\",model=\"m\",status=\"completed\"} 9\n";
-        let text = [&line("completed", completed), &line("503", refused), &line("cancelled", cancelled), other];
+        let text =
+            [&line("completed", completed), &line("503", refused), &line("cancelled", cancelled), other];
         let mut refusal = entry(2, 50);
         refusal.status = 503;
         let mut found = Vec::new();
@@ -261,7 +262,11 @@ fn what_was_counted_is_what_the_doubles_received() {
         counted("kimi", &counts, [entry(1, 0), refusal].iter(), &mut found);
         found.len()
     };
-    assert_eq!((counts(1, 1, 0), counts(1, 1, 3)), (0, 0), "a request that was cancelled may never have left");
+    assert_eq!(
+        (counts(1, 1, 0), counts(1, 1, 3)),
+        (0, 0),
+        "a request that was cancelled may never have left"
+    );
     assert_eq!(counts(1, 0, 0), 1, "received and not counted");
     assert_eq!(counts(0, 2, 0), 1, "another end than the double gave");
     assert!(counts(2, 1, 0) > 1, "counted and not received");
