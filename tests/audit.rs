@@ -251,7 +251,10 @@ async fn a_call_that_never_stood_is_not_counted_as_one_that_did() {
     assert!(!client.reply(first).await.is_error());
     let locked = world.db.lock();
     let again = client.begin_keyed(question, "one-key").await;
-    client.until_progress(again).await;
+    let by = clock::now() + SOON;
+    while client.call("status", json!({})).await.0["structuredContent"]["load"]["in_flight"] != 1 {
+        assert!(clock::now() < by, "the call never began");
+    }
     client.cancel(again).await;
     client.fence().await;
     drop(locked);
