@@ -10,6 +10,9 @@ use prometheus_client::registry::Unit;
 
 use super::{Labels, NO_EXEMPLAR, approximate, gauge, millis};
 
+/// What a family tells of a client.
+type Value = fn(&ClientTotals) -> u64;
+
 /// Every family of them.
 pub(super) fn encode(
     out: &mut DescriptorEncoder<'_>,
@@ -23,7 +26,7 @@ pub(super) fn encode(
             messages.encode_family(&labels)?.encode_counter(&n, NO_EXEMPLAR)?;
         }
     }
-    let counters: [(&str, &str, fn(&ClientTotals) -> u64); 4] = [
+    let counters: [(&str, &str, Value); 4] = [
         ("exai_client_errors", "Requests that were answered with an error", |client| client.errors),
         ("exai_client_sessions", "Connections ever", |client| client.sessions),
         ("exai_client_reconnections", "Connections within a minute after one ended", |client| {
