@@ -177,7 +177,7 @@ async fn an_outage_costs_no_metric(away: Duration) {
     over.store(true, Ordering::Relaxed);
     let mut answers = 0;
     for client in asking {
-        answers += client.await.unwrap();
+        answers += client.await.expect("whoever asks does not panic");
     }
     until_counted(&world, "exai_calls_total", &[], answers as f64).await;
     assert!(most - before < GROWTH_MAX, "its memory grew from {before} to {most} bytes");
@@ -186,7 +186,6 @@ async fn an_outage_costs_no_metric(away: Duration) {
     assert_eq!(code, Some(0), "{said}");
     let failures = world.db.texts("SELECT error AS t FROM metrics_flush_log WHERE status <> 'ok'").await;
     assert!(!failures.is_empty(), "the log of flushes tells nothing of it");
-    println!("{answers} answers, {refused} refused, memory {before} to {most}, the log: {failures:?}");
 }
 
 #[tokio::test]
@@ -238,7 +237,6 @@ async fn names_without_end_make_no_series_without_end() {
     }
     assert!(series.values().all(|series| *series <= SERIES_MAX), "{series:?}");
     assert!(text.len() < TEXT_BYTES_MAX, "{} bytes", text.len());
-    println!("{} series, {} bytes: {series:?}", series.values().sum::<usize>(), text.len());
 }
 
 /// A call is cancelled while its first row is on its way, and the row comes to nothing: its key is another call's.
