@@ -5,6 +5,8 @@
 mod client;
 #[path = "support/database.rs"]
 mod database;
+#[path = "support/outage.rs"]
+mod outage;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/world.rs"]
@@ -12,11 +14,16 @@ mod world;
 #[path = "support/ws.rs"]
 mod ws;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use client::Client;
 use database::Database;
 use exai_actors::clock;
 use exai_upstream::Script;
+use outage::Postgres;
 use serde_json::json;
 use server::SOON;
 use world::World;
@@ -118,6 +125,138 @@ async fn sums_outlive_the_actor_that_keeps_them() {
     }
     until_counted(&world, "exai_actor_restarts_total", &["metrics"], 1.0).await;
     until_counted(&world, "exai_calls_total", &["completed"], 10.0).await;
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Asks until it is told to stop; how many answers it got, refusals among them.
+async fn ask_until(mut client: Client, over: Arc<AtomicBool>) -> u64 {
+    let mut answers = 0;
+    while !over.load(Ordering::Relaxed) {
+        client.chat("whatever the database does").await;
+        answers += 1;
+    }
+    answers
+}
+
+/// The database is killed under load, stays away for `away`, and comes back.
+async fn an_outage_costs_no_metric(away: Duration) {
+    const CLIENTS: usize = 4;
+    const GROWTH_MAX: f64 = 64.0 * 1024.0 * 1024.0;
+    let mut postgres = Postgres::start();
+    let world = World::with(Database::on_server(&postgres.url).await, |with| {
+        with.set("EXAI_METRICS__FLUSH_S", "1").set("EXAI_LIMITS__REQUESTS_PER_SECOND", "100000");
+        with.set("EXAI_LIMITS__BURST", "100000");
+    })
+    .await;
+    world.kimi.set_default(Script::of("tokens=3"));
+    let over = Arc::new(AtomicBool::new(false));
+    let mut asking = Vec::new();
+    for _ in 0..CLIENTS {
+        asking.push(tokio::spawn(ask_until(world.client().await, Arc::clone(&over))));
+    }
+    let flushed = "SELECT count(*) AS n FROM metrics_flush_log WHERE status = 'ok'";
+    let by = clock::now() + SOON;
+    while world.db.number(flushed).await < 2 {
+        assert!(clock::now() < by, "the sums were not stored");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let memory = "exai_process_resident_memory_bytes";
+    let before = counted(&world, memory, &[]).await;
+    postgres.order("kill_postgres");
+    let back_at = clock::now() + away;
+    let mut most = before;
+    while clock::now() < back_at {
+        most = most.max(counted(&world, memory, &[]).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let refused = counted(&world, "exai_calls_total", &["refused_storage_unavailable"]).await;
+    assert!(refused > 0.0, "calls came while it was away, and were counted");
+    postgres.order("resume_postgres");
+    world.server.until_ready(200).await;
+    over.store(true, Ordering::Relaxed);
+    let mut answers = 0;
+    for client in asking {
+        answers += client.await.expect("whoever asks does not panic");
+    }
+    until_counted(&world, "exai_calls_total", &[], answers as f64).await;
+    assert!(most - before < GROWTH_MAX, "its memory grew from {before} to {most} bytes");
+    assert_eq!(counted(&world, "exai_dropped_total", &["rollup_rows"]).await, 0.0);
+    let (code, said) = world.server.run(&["audit", "--within", "90"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let failures = world.db.texts("SELECT error AS t FROM metrics_flush_log WHERE status <> 'ok'").await;
+    assert!(!failures.is_empty(), "the log of flushes tells nothing of it");
+}
+
+#[tokio::test]
+#[ignore = "needs Postgres: tests/run starts one"]
+async fn a_database_that_stops_under_load_costs_no_metric() {
+    an_outage_costs_no_metric(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Postgres, and two minutes: tests/run --long"]
+async fn long_a_database_that_stops_for_a_minute_costs_no_metric() {
+    an_outage_costs_no_metric(Duration::from_secs(60)).await;
+}
+
+/// Somebody makes up names without end: of models, of tools and of clients.
+#[tokio::test]
+async fn names_without_end_make_no_series_without_end() {
+    const NAMES: usize = 10_000;
+    const ABREAST: usize = 50;
+    const SERIES_MAX: usize = 256;
+    const TEXT_BYTES_MAX: usize = 512 * 1024;
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_LIMITS__REQUESTS_PER_SECOND", "100000").set("EXAI_LIMITS__BURST", "100000");
+    })
+    .await;
+    let mut client = world.client().await;
+    for first in (0..NAMES).step_by(ABREAST) {
+        let mut asked = Vec::new();
+        for n in first..first + ABREAST {
+            let arguments = json!({ "prompt": "x", "model": format!("made-up-model-{n}") });
+            asked.push(client.begin_call("chat", arguments).await);
+            asked.push(client.begin_call(&format!("made-up-tool-{n}"), json!({})).await);
+        }
+        for id in asked {
+            client.answer(id).await;
+        }
+        client.seen.clear();
+        let newcomers = (first..first + ABREAST).map(|n| format!("made-up-client-{n}"));
+        for name in newcomers {
+            drop(Client::named(&world.server, &name).await);
+        }
+    }
+    until_counted(&world, "exai_calls_total", &["refused_unknown_model"], NAMES as f64).await;
+    until_counted(&world, "exai_client_sessions_total", &[], NAMES as f64 + 1.0).await;
+    let (_, text) = world.server.get("/metrics").await;
+    let mut series = BTreeMap::<&str, usize>::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        *series.entry(line.split(['{', ' ']).next().unwrap()).or_default() += 1;
+    }
+    assert!(series.values().all(|series| *series <= SERIES_MAX), "{series:?}");
+    assert!(text.len() < TEXT_BYTES_MAX, "{} bytes", text.len());
+}
+
+/// A call is cancelled while its first row is on its way, and the row comes to nothing: its key is another call's.
+#[tokio::test]
+async fn a_call_that_never_stood_is_not_counted_as_one_that_did() {
+    let world = world().await;
+    let mut client = world.client().await;
+    let question = json!({ "prompt": "once" });
+    let first = client.begin_keyed(question.clone(), "one-key").await;
+    assert!(!client.reply(first).await.is_error());
+    let locked = world.db.lock();
+    let again = client.begin_keyed(question, "one-key").await;
+    let by = clock::now() + SOON;
+    while client.call("status", json!({})).await.0["structuredContent"]["load"]["in_flight"] != 1 {
+        assert!(clock::now() < by, "the call never began");
+    }
+    client.cancel(again).await;
+    client.fence().await;
+    drop(locked);
+    until_counted(&world, "exai_calls_total", &["refused_cancelled"], 1.0).await;
     let (code, said) = world.server.command("audit").await;
     assert_eq!(code, Some(0), "{said}");
 }

@@ -1,10 +1,13 @@
 //! The text of `/metrics`: every family of the contract with its type, unit and help, a family without a series too. It counts nothing.
 
+mod clients;
+
 use std::fmt::Error;
 use std::sync::Arc;
 
 use exai_actors::clock::UtcMillis;
 use exai_actors::dispatcher::messages::Load;
+use exai_actors::events;
 use exai_actors::meter::{Counter, Distribution};
 use exai_actors::metrics::messages::BreakerPosition;
 use exai_actors::metrics::{Buckets, Snapshot};
@@ -87,6 +90,7 @@ impl Collector for Scrape {
             histogram(&mut out, &sums, distribution)?;
         }
         sessions(&mut out, &sums)?;
+        clients::encode(&mut out, &events::clients())?;
         self.gauges(&mut out, &sums)?;
         self.process(&mut out)
     }

@@ -100,6 +100,14 @@ impl Database {
         self.texts("SELECT state AS t FROM calls ORDER BY id").await
     }
 
+    /// Keeps everybody else from writing to the file until this is dropped.
+    pub fn lock(&self) -> SqliteConnection {
+        use diesel::connection::SimpleConnection;
+        let mut file = self.file().unwrap();
+        file.batch_execute("BEGIN IMMEDIATE").unwrap();
+        file
+    }
+
     fn file(&self) -> Option<SqliteConnection> {
         use diesel::connection::SimpleConnection;
         let path = self.url.strip_prefix("sqlite://")?;

@@ -246,7 +246,9 @@ impl Consultation {
     async fn replayed(&self, written: Written) -> Option<Asked> {
         let store = &self.desk.setup.store;
         let answer = match written {
-            Written::Done | Written::Recovered { .. } | Written::Expired(_) => return None,
+            Written::Done | Written::Absent(_) | Written::Recovered { .. } | Written::Expired(_) => {
+                return None;
+            }
             Written::DuplicateKey => replay(store, &self.request).await,
             Written::Undelivered(call) => replay_call(store, &self.request.caller.principal, call).await,
         };
@@ -263,8 +265,7 @@ impl Consultation {
             match attempt.hear().await {
                 Heard::Ended(outcome) => break outcome,
                 Heard::Progress(upstream) => {
-                    let progress = Progress::told(upstream, self.request.asked);
-                    self.progress.send_replace(progress);
+                    self.progress.send_replace(Progress::told(upstream, self.request.asked));
                     if attempt.streams_since_a_while() {
                         self.journal.streaming();
                     }

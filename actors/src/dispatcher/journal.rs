@@ -22,7 +22,7 @@ use crate::mail;
 use crate::meter::{self, Distribution};
 use crate::provider::messages::UpstreamFailure;
 use crate::storage::rows::{AttemptState, CallState, EndedAttempt, EndedCall};
-use crate::storage_writer::messages::{Record, Write, WriteError, Written};
+use crate::storage_writer::messages::{Absent, Record, Write, WriteError, Written};
 use crate::storage_writer::write;
 
 /// How long an answer that is paid for waits for a database that is away, where not even the spool takes it.
@@ -78,7 +78,7 @@ impl Journal {
     async fn opened(&self, record: Record) -> Result<Written, CallError> {
         let outcome = write(&self.desk.setup.writer, record).await;
         match outcome {
-            Ok(Written::Done | Written::Recovered { .. } | Written::Expired(_)) => {
+            Ok(Written::Done | Written::Absent(_) | Written::Recovered { .. } | Written::Expired(_)) => {
                 self.steps.borrow_mut().certain();
             }
             Ok(Written::DuplicateKey | Written::Undelivered(_)) => {
@@ -186,12 +186,18 @@ impl Journal {
         let error = error.of_call(self.call);
         let (record, attempt) = self.failure(&error);
         let written = self.persist(record, FAILURE_WAITS).await;
-        if let Some(attempt) = &attempt {
-            self.count_attempt(attempt, written.is_ok());
+        let stands = !matches!(written, Ok(Written::Absent(_)));
+        if let Some(attempt) = attempt.filter(|_| stands) {
+            self.count_attempt(&attempt, written.is_ok());
         }
-        if let Err(reason) = written {
-            self.steps.borrow_mut().unwritten();
-            log::error!(call = self.call.to_string().as_str(); "the end of a call was not written: {reason}");
+        match written {
+            // Its opening was under way when it had to end, and came to nothing.
+            Ok(Written::Absent(Absent::Call)) => self.forget(),
+            Ok(_) => {}
+            Err(reason) => {
+                self.steps.borrow_mut().unwritten();
+                log::error!(call = self.call.to_string().as_str(); "the end of a call was not written: {reason}");
+            }
         }
         error
     }

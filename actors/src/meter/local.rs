@@ -100,8 +100,10 @@ struct Meter {
     counters: Box<[Cell<u64>]>,
     distributions: [Cells; Distribution::ALL.len()],
     registry: RefCell<Registry>,
-    /// Where it hands in when the thread ends.
+    /// Whose it is, and where it hands in.
     sink: OnceCell<(&'static str, mpsc::Sender<Delta>)>,
+    /// Room for what it holds when the thread ends, kept free from the beginning: nobody can wait for room then.
+    last: Cell<Option<mpsc::OwnedPermit<Delta>>>,
 }
 
 #[derive(Default)]
@@ -123,6 +125,7 @@ impl Meter {
             distributions: Default::default(),
             registry: RefCell::new(Registry::new()),
             sink: OnceCell::new(),
+            last: Cell::new(None),
         }
     }
 
@@ -157,8 +160,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let Some((thread, sink)) = self.sink.get() else { return };
-        if let Ok(room) = sink.try_reserve() {
+        if let (Some((thread, _)), Some(room)) = (self.sink.get(), self.last.take()) {
             room.send(self.take(thread, Duration::ZERO));
         }
     }
@@ -166,7 +168,13 @@ impl Drop for Meter {
 
 /// Ties this thread's meter to a sink; false if it is tied already.
 pub(super) fn tie(thread: &'static str, sink: &mpsc::Sender<Delta>) -> bool {
-    METER.with(|meter| meter.sink.set((thread, sink.clone())).is_ok())
+    METER.with(|meter| {
+        let is_first = meter.sink.set((thread, sink.clone())).is_ok();
+        if is_first {
+            meter.last.set(sink.clone().try_reserve_owned().ok());
+        }
+        is_first
+    })
 }
 
 /// Hands in what this thread's meter holds; it keeps it where the sink has no room. False when nobody is there to take it.
@@ -190,6 +198,7 @@ mod tests {
 
     #[test]
     fn a_delta_has_what_moved_and_the_next_one_only_what_moved_since() {
+        // Nobody takes anything until the thread has ended: the second delta fills what is free, and the last has room of its own.
         let (sink, mut deltas) = mpsc::channel(2);
         let thread = std::thread::spawn(move || {
             assert!(tie("a", &sink) && !tie("b", &sink));
@@ -201,6 +210,7 @@ mod tests {
                 panic!("what was counted outlives this");
             });
             assert!(panicked.is_err());
+            assert!(hand_in(Duration::ZERO), "it keeps what finds no room");
         });
         thread.join().unwrap();
         let first = deltas.try_recv().unwrap();
@@ -212,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_full_sink_makes_the_meter_wait_and_lose_nothing() {
-        let (sink, mut deltas) = mpsc::channel(1);
+        let (sink, mut deltas) = mpsc::channel(2);
         tie("a", &sink);
         add(Counter::Files, &["kept"], 1);
         assert!(hand_in(Duration::ZERO));

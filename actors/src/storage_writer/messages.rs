@@ -86,6 +86,8 @@ pub enum Written {
     DuplicateKey,
     /// The principal has an answer to this very request that was never delivered; nothing was written.
     Undelivered(CallId),
+    /// What was to be closed had never been opened.
+    Absent(Absent),
     /// The abandoned calls are closed.
     Recovered {
         /// Calls that had never been sent: safe to ask again.
@@ -95,6 +97,15 @@ pub enum Written {
     },
     /// This many rows are gone, or have lost what they kept; 0 when none was left.
     Expired(u64),
+}
+
+/// What had never been opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// The call; nothing was written.
+    Call,
+    /// Its last upstream request; the call is closed.
+    Attempt,
 }
 
 /// A write that did not happen.

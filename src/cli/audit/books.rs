@@ -7,6 +7,9 @@ use exai_actors::storage::rows::{Books, LIFE_LABEL};
 /// The counters whose rollups are compared: those that nothing but calls moves.
 const ROLLED_UP: [&str; 3] = ["exai_calls_total", "exai_upstream_requests_total", "exai_tokens_total"];
 
+/// How calls end that failed because the database was away.
+const FAILED_BY_STORAGE: &str = "failed for want of the database";
+
 /// What `/metrics` said is not what EXAI says.
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon's /metrics do not name its replica; is it older than this program?")]
@@ -100,9 +103,9 @@ pub(super) fn differences(scraped: &Scraped, books: &Books) -> Vec<String> {
             *journal.entry(format!("{tool} {state}")).or_default() += count;
         }
     }
-    // A call that was refused because its first commit was not confirmed may stand all the same, as failed.
+    // A call that was refused because its first commit was not confirmed may stand all the same, with its request, as failed of that.
     compare(&mut found, "calls", "the journal", &calls, &journal, |name| {
-        if name.ends_with(" failed") { uncertain } else { 0 }
+        if name.ends_with(FAILED_BY_STORAGE) { uncertain } else { 0 }
     });
 
     let mut upstream = Counts::new();
@@ -119,7 +122,9 @@ pub(super) fn differences(scraped: &Scraped, books: &Books) -> Vec<String> {
             *attempts.entry(format!("{provider} {model} {status}")).or_default() += count;
         }
     }
-    compare(&mut found, "upstream requests", "the journal", &upstream, &attempts, |_| 0);
+    compare(&mut found, "upstream requests", "the journal", &upstream, &attempts, |name| {
+        if name.ends_with(" failed") { uncertain } else { 0 }
+    });
 
     let life = scraped.build(LIFE_LABEL).unwrap_or_default();
     let (mut counters, mut rollups) = (Counts::new(), Counts::new());
@@ -162,6 +167,7 @@ fn ending(outcome: &str) -> Option<&'static str> {
         "cancelled" => Some("cancelled"),
         "draining" => Some("left at the shutdown"),
         "unwritten" | "replayed" => None,
+        "storage_unavailable" => Some(FAILED_BY_STORAGE),
         refused if refused.starts_with("refused_") => None,
         _ => Some("failed"),
     }
@@ -172,6 +178,7 @@ fn ended(state: &str) -> Option<&'static str> {
         "completed" => Some("completed"),
         "cancelled" => Some("cancelled"),
         "failed" => Some("failed"),
+        "failed_by_storage" => Some(FAILED_BY_STORAGE),
         "interrupted" | "unknown" => Some("left at the shutdown"),
         _ => None,
     }
@@ -223,5 +230,14 @@ exai_process_start_time_seconds 1.5
         assert_eq!((scraped.build("replica"), scraped.started_at_ms()), (Some("a\"b"), Some(1500)));
         assert_eq!(differences(&scraped, &books(3)), Vec::<String>::new());
         assert_eq!(differences(&scraped, &books(4)), ["calls chat completed: 3 counted, 4 in the journal"]);
+        let away = TEXT.replace("refused_over_capacity", "refused_storage_unavailable");
+        let mut uncertain = books(3);
+        uncertain.rollups[2].1 = uncertain.rollups[2].1.replace("over_capacity", "storage_unavailable");
+        uncertain.calls.push(("chat".into(), "failed_by_storage".into(), 9));
+        assert_eq!(differences(&Scraped::read(&away), &uncertain), Vec::<String>::new());
+        uncertain.calls.push(("chat".into(), "failed_by_storage".into(), 1));
+        assert_eq!(differences(&Scraped::read(&away), &uncertain).len(), 1, "more than were refused");
+        uncertain.calls[1].2 = 2;
+        assert_eq!(differences(&Scraped::read(&away), &uncertain).len(), 2, "no other failure is excused");
     }
 }

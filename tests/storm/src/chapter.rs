@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::aftermath;
 use crate::clock;
+use crate::counted;
 use crate::crowd::{Habits, Scene};
 use crate::oracle::{Evidence, Rule, Violation, judge};
 use crate::panics;
@@ -86,6 +87,7 @@ pub(crate) async fn play(world: &mut World, plan: Plan, report: &mut Report) -> 
     resolve(world, &plan, report, &mut found).await?;
     aftermath::come_back(world, &since).await?;
     found.extend(world.until_at_rest().await);
+    found.extend(counted::differences(world).await?);
     conclude(world, &since, troubled, found, report).await
 }
 

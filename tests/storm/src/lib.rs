@@ -10,6 +10,7 @@ mod cancel;
 mod chapter;
 mod client;
 mod clock;
+mod counted;
 mod crowd;
 mod daemon;
 mod database;

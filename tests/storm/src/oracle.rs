@@ -2,6 +2,7 @@
 //! clock, no socket and no file, so that hand-made journals can show that it fails when it must.
 
 mod answers;
+mod counted;
 mod upstream;
 
 #[cfg(test)]
@@ -15,6 +16,8 @@ use exai_upstream::Entry;
 
 use crate::book::{Answer, Ask, Kind};
 use crate::database::{AttemptRow, CallRow};
+
+pub(crate) use counted::{UpstreamCounts, counted};
 
 /// Three journals at rest, and what is known beside them.
 #[derive(Debug, Default)]
@@ -73,6 +76,8 @@ pub enum Rule {
     Ended,
     /// A cancel closes the upstream's socket in time.
     Cancelled,
+    /// Counters, journal, rollups and the doubles' own journals agree to the last call.
+    Counted,
 }
 
 impl Display for Violation {

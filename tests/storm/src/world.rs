@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::book::Book;
 use crate::client::{Client, TOKEN};
 use crate::clock;
+use crate::counted;
 use crate::daemon::{Daemon, Start};
 use crate::database::Database;
 use crate::oracle::{Rule, Violation, tag_of};
@@ -107,6 +108,8 @@ pub(crate) struct World {
     /// It remembers across chapters: an actor's supervisor counts deaths by the minute.
     pub(crate) planter: Planter,
     pub(crate) chapters: usize,
+    /// Where the journals stood when the daemon's life began.
+    pub(crate) born: Mark,
     _folder: TempDir,
 }
 
@@ -127,6 +130,7 @@ impl World {
             ("EXAI_STORAGE__URL".to_owned(), db.url()),
             ("EXAI_LIMITS__REQUESTS_PER_SECOND".to_owned(), "100000".to_owned()),
             ("EXAI_LIMITS__BURST".to_owned(), "100000".to_owned()),
+            ("EXAI_METRICS__FLUSH_S".to_owned(), counted::FLUSH_S.to_string()),
         ];
         for (name, double) in [("KIMI", &kimi), ("GLM", &glm)] {
             variables.push((format!("EXAI_PROVIDERS__{name}__BASE_URL"), double.base_url()));
@@ -153,6 +157,7 @@ impl World {
             panics: Vec::new(),
             planter: Planter::default(),
             chapters: 0,
+            born: Mark::default(),
             _folder: folder,
         })
     }
@@ -166,6 +171,7 @@ impl World {
     /// Starts it again, on the same home and the same database.
     pub(crate) async fn restart(&mut self) -> io::Result<()> {
         self.daemon = Daemon::start(&self.start).await?;
+        self.born = self.mark().await?;
         self.address.send_replace(Some(self.daemon.mcp));
         Ok(())
     }

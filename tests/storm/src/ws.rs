@@ -141,6 +141,20 @@ pub(crate) async fn http(to: SocketAddr, method: &str, path: &str, token: &str) 
     request(to, &head).await.map(|(status, ..)| status)
 }
 
+/// Reads a whole answer: its status and its body.
+pub(crate) async fn get(to: SocketAddr, path: &str, token: &str) -> io::Result<(u16, String)> {
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: {to}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    let (status, mut stream, mut buffer) = request(to, &head).await?;
+    let whole = async {
+        while buffer.len() <= MESSAGE_BYTES_MAX && stream.read_buf(&mut buffer).await? > 0 {}
+        io::Result::Ok(())
+    };
+    tokio::time::timeout(OPEN_WITHIN, whole).await.unwrap_or(Err(ErrorKind::TimedOut.into()))?;
+    Ok((status, String::from_utf8_lossy(&buffer).into_owned()))
+}
+
 async fn request(to: SocketAddr, head: &str) -> io::Result<(u16, TcpStream, BytesMut)> {
     let asked = async {
         let mut stream = TcpStream::connect(to).await?;

@@ -9,8 +9,10 @@ use crate::clock::UtcMillis;
 use crate::storage::error::StorageError;
 use crate::storage::rows::{Books, LIFE_LABEL};
 
-const CALLS: &str = "SELECT tool AS a, state AS b, '' AS c, COUNT(*) AS n FROM calls
-    WHERE replica = $1 AND accepted_at >= $2 GROUP BY tool, state";
+/// A failure for want of the database is told apart: who was told so may have been refused, and the row stand all the same.
+const CALLS: &str = r#"SELECT tool AS a, CASE WHEN state = 'failed' AND error LIKE '{"kind":"storage_unavailable"%'
+    THEN 'failed_by_storage' ELSE state END AS b, '' AS c, COUNT(*) AS n FROM calls
+    WHERE replica = $1 AND accepted_at >= $2 GROUP BY 1, 2"#;
 const ATTEMPTS: &str = "SELECT attempts.provider AS a, attempts.model AS b,
     CASE WHEN attempts.state = 'failed' AND status IS NOT NULL THEN CAST(status AS TEXT) ELSE attempts.state END AS c,
     COUNT(*) AS n FROM attempts JOIN calls ON calls.id = attempts.call_id

@@ -13,7 +13,7 @@ use crate::storage::rows::{
 };
 use crate::storage::schema::{attempts, calls, conversations, messages, sessions, storage_probe};
 use crate::storage::text::storable;
-use crate::storage_writer::messages::{Record, Written};
+use crate::storage_writer::messages::{Absent, Record, Written};
 
 /// Starts a transaction; on SQLite with `IMMEDIATE`, so that the wait for the lock is at the start and not in the middle.
 pub(crate) async fn begin(conn: &mut Conn<'_>, sql: &str) -> QueryResult<()> {
@@ -103,20 +103,21 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
         .await?;
     if updated == 0 {
         let stands = calls::table.find(&id).count().get_result::<i64>(conn).await? > 0;
-        return if stands || ended.may_be_missing {
-            Ok(Written::Done)
-        } else {
-            Err(Refusal::Missing("call"))
+        return match (stands, ended.may_be_missing) {
+            (true, _) => Ok(Written::Done),
+            (false, true) => Ok(Written::Absent(Absent::Call)),
+            (false, false) => Err(Refusal::Missing("call")),
         };
     }
     if ended.frees_key {
         let freed = calls::idempotency_key.eq(None::<&str>);
         diesel::update(calls::table.find(&id)).set(freed).execute(conn).await?;
     }
+    let mut written = Written::Done;
     if let Some(attempt) = &ended.attempt {
         match attempt_ended(conn, attempt).await {
             Ok(_) => {}
-            Err(Refusal::Missing(_)) if ended.may_be_missing => {}
+            Err(Refusal::Missing(_)) if ended.may_be_missing => written = Written::Absent(Absent::Attempt),
             // Without its row an account is wrong, which is our defect; the answer is paid for and kept all the same.
             Err(Refusal::Missing(what)) => {
                 log::error!(call = id.as_str(), n = attempt.n; "a call ended whose {what} is not in the journal");
@@ -130,7 +131,7 @@ async fn call_ended(conn: &mut Conn<'_>, ended: &EndedCall) -> Result<Written, R
     if let Some(exchange) = &ended.exchange {
         append(conn, exchange).await?;
     }
-    Ok(Written::Done)
+    Ok(written)
 }
 
 /// An earlier request whose end could not be written when it ended has none now either: nobody knows it any more.

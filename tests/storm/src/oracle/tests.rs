@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exai_upstream::{Ended, Entry, Make};
 
-use super::{Evidence, Rule, judge};
+use super::{Evidence, Rule, UpstreamCounts, counted, judge};
 use crate::book::{Answer, Ask, Expect, Kind};
 use crate::database::{AttemptRow, CallRow};
 
@@ -244,4 +244,30 @@ fn refusals_fit_what_happened() {
         e.panics.push(ms(150));
     };
     assert_eq!(broken(before_the_panic), [Rule::Typed]);
+}
+
+#[test]
+fn what_was_counted_is_what_the_doubles_received() {
+    let counts = |completed: usize, refused: usize, cancelled: usize| {
+        let line = |status: &str, n: usize| {
+            format!("exai_upstream_requests_total{{provider=\"kimi\",model=\"m\",status=\"{status}\"}} {n}\n")
+        };
+        let other = "exai_upstream_requests_total{provider=\"glm\",model=\"m\",status=\"completed\"} 9\n";
+        let text =
+            [&line("completed", completed), &line("503", refused), &line("cancelled", cancelled), other];
+        let mut refusal = entry(2, 50);
+        refusal.status = 503;
+        let mut found = Vec::new();
+        let counts = UpstreamCounts::of(&text.map(ToString::to_string).concat(), "kimi");
+        counted("kimi", &counts, [entry(1, 0), refusal].iter(), &mut found);
+        found.len()
+    };
+    assert_eq!(
+        (counts(1, 1, 0), counts(1, 1, 3)),
+        (0, 0),
+        "a request that was cancelled may never have left"
+    );
+    assert_eq!(counts(1, 0, 0), 1, "received and not counted");
+    assert_eq!(counts(0, 2, 0), 1, "another end than the double gave");
+    assert!(counts(2, 1, 0) > 1, "counted and not received");
 }

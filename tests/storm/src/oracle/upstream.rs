@@ -13,7 +13,7 @@ const ATTEMPTS_MAX: usize = 3;
 const SHOWN_MAX: usize = 3;
 
 /// Whether the double gave its answer whole.
-fn answered(entry: &Entry) -> bool {
+pub(super) fn answered(entry: &Entry) -> bool {
     entry.status == 200 && entry.ended == Ended::Complete && answers_whole(&entry.script)
 }
 

@@ -1,0 +1,55 @@
+//! The counters, held to the last call against everything else when all is at rest: `exai audit` holds them against the journal and the
+//! rollups, and the upstream requests that they tell of are held against those that the doubles received.
+
+use std::io;
+use std::process::Command;
+
+use exai_upstream::Entry;
+
+use crate::client::TOKEN;
+use crate::oracle::{Rule, UpstreamCounts, Violation, counted};
+use crate::world::World;
+use crate::ws;
+
+/// How often the daemon stores its sums, in seconds.
+pub(crate) const FLUSH_S: u64 = 1;
+/// How long counters and rollups may differ, in seconds: a tick, a flush, and a machine that is busy with the storm.
+const WITHIN_S: u64 = 20;
+
+/// Every number that differs.
+pub(crate) async fn differences(world: &World) -> io::Result<Vec<Violation>> {
+    let mut found = audit(world).await?;
+    let (status, text) = ws::get(world.daemon.dashboard, "/metrics", TOKEN).await?;
+    if status != 200 {
+        found.push(Violation::new(Rule::Counted, "/metrics", format!("it was answered {status}")));
+        return Ok(found);
+    }
+    let entries: Vec<Entry> = world.entries(&world.born);
+    for (provider, double) in [("kimi", exai_upstream::Make::Kimi), ("glm", exai_upstream::Make::Glm)] {
+        let of_double = entries.iter().filter(|entry| entry.make == double);
+        counted(provider, &UpstreamCounts::of(&text, provider), of_double, &mut found);
+    }
+    Ok(found)
+}
+
+/// What the command says of the running daemon; it waits for the next flush by itself.
+async fn audit(world: &World) -> io::Result<Vec<Violation>> {
+    let mut command = Command::new(&world.start.exai);
+    command.args(["audit", "--within", &WITHIN_S.to_string()]).current_dir(&world.start.home).env_clear();
+    command
+        .env("HOME", &world.start.home)
+        .envs(world.start.variables.iter().map(|(name, value)| (name, value)));
+    command.env("EXAI_LISTEN__MCP", world.daemon.mcp.to_string());
+    command.env("EXAI_LISTEN__DASHBOARD", world.daemon.dashboard.to_string());
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.map_err(io::Error::other)??;
+    if ran.status.success() {
+        return Ok(Vec::new());
+    }
+    let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    let mut found =
+        said.lines().map(|line| Violation::new(Rule::Counted, "exai audit", line)).collect::<Vec<_>>();
+    if found.is_empty() {
+        found.push(Violation::new(Rule::Counted, "exai audit", format!("it ended with {}", ran.status)));
+    }
+    Ok(found)
+}
