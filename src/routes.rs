@@ -18,6 +18,7 @@ mod panel;
 mod process;
 mod reload;
 mod sessions;
+mod trial;
 
 use actix_web::http::header;
 use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
@@ -65,6 +66,7 @@ pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut Se
             .service(resource("/api/conversations/{id}/read").route(web::post().to(calls::content)))
             .service(resource("/api/sessions/{id}/disconnect").route(web::post().to(sessions::disconnect)))
             .service(resource("/api/observations").route(get().to(history::observations)))
+            .service(resource("/api/trial").route(web::post().to(trial::run)))
             .service(resource("/api/history").route(get().to(history::metrics)))
             .service(resource("/api/config").route(get().to(history::config)))
             .service(resource("/metrics").route(get().to(metrics::scrape)))

@@ -11,6 +11,7 @@ mod monitor;
 mod outside;
 mod providers;
 mod reload;
+pub(crate) mod scratch;
 mod serving;
 mod signs;
 mod storage;

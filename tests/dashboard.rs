@@ -15,6 +15,8 @@ mod feed;
 mod payloads;
 #[path = "support/server.rs"]
 mod server;
+#[path = "dashboard/trial.rs"]
+mod trial;
 #[path = "support/world.rs"]
 mod world;
 #[path = "support/ws.rs"]
@@ -119,19 +121,7 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     browser.until("only Kimi's are shown", others).await;
     browser.picture("events-1440").await;
 
-    // The test panel keeps a baseline in this browser, and compares.
-    browser.show("test").await;
-    browser.click("#capture").await;
-    browser
-        .until("it is kept", "return document.getElementById('trial-said').textContent.includes('is kept')")
-        .await;
-    browser.click("#compare").await;
-    browser
-        .until(
-            "it is compared",
-            "return document.getElementById('trial-said').textContent === 'No regression.'",
-        )
-        .await;
+    trial::goes_through(&browser, &world).await;
 
     for panel in
         ["overview", "calls", "sessions", "conversations", "metrics", "events", "auditor", "test", "config"]

@@ -12,6 +12,7 @@ use exai_actors::storage::Store;
 use serde_json::Value;
 
 use crate::mcp::sessions::OpenSessions;
+use crate::trial::Trials;
 
 /// What the data routes work with.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Panel {
     pub(crate) sessions: OpenSessions,
     /// The configuration in force, secrets masked.
     pub(crate) config: Arc<Value>,
+    /// Who runs the operator's test.
+    pub(crate) trials: Trials,
 }
 
 impl Panel {

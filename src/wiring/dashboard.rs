@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::mcp::sessions::OpenSessions;
 use crate::routes::{self, Panel};
+use crate::trial::Trials;
 
 /// Starts looking, on this thread.
 pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>) -> Panel {
@@ -33,5 +34,6 @@ pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>
         dispatcher: inside.dispatcher.clone(),
         sessions,
         config: Arc::new(config.in_force()),
+        trials: Trials::new(config.storage.state_folder.clone()),
     }
 }
