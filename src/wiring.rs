@@ -193,7 +193,7 @@ impl Inside {
             started: parts.about.started,
             deltas: metrics.deltas.clone(),
             writer: writer.clone(),
-            panel: dashboard::start(&config, &parts, scrape.load.clone()),
+            panel: dashboard::start(&config, &parts, scrape.load.clone(), writer.clone()),
             scrape,
             supervisors,
             catalogue,

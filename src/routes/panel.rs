@@ -9,6 +9,7 @@ use exai_actors::events::{self, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::feed::Watched;
 use exai_actors::ids::{CallId, Principal};
 use exai_actors::storage::Store;
+use exai_actors::storage_writer::StorageWriter;
 use serde_json::Value;
 
 use crate::mcp::sessions::OpenSessions;
@@ -21,6 +22,8 @@ pub(crate) struct Panel {
     pub(crate) watched: Watched,
     /// Reads of history.
     pub(crate) store: Store,
+    /// Who writes what operators note.
+    pub(crate) writer: Addr<StorageWriter>,
     /// Who ends calls.
     pub(crate) dispatcher: Addr<Dispatcher>,
     /// Who is connected.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use actix::Addr;
 use exai_actors::dispatcher::messages::Load;
 use exai_actors::feed::{self, Sources};
+use exai_actors::storage_writer::StorageWriter;
 use exai_actors::tools::Parts;
 use tokio::sync::watch;
 
@@ -13,7 +15,12 @@ use crate::routes::{self, Panel};
 use crate::trial::Trials;
 
 /// Starts looking, on this thread.
-pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>) -> Panel {
+pub(super) fn start(
+    config: &Config,
+    inside: &Parts,
+    load: watch::Receiver<Load>,
+    writer: Addr<StorageWriter>,
+) -> Panel {
     let sessions = OpenSessions::default();
     let open = sessions.clone();
     let watched = feed::watch(Sources {
@@ -31,6 +38,7 @@ pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>
     Panel {
         watched,
         store: inside.store.clone(),
+        writer,
         dispatcher: inside.dispatcher.clone(),
         sessions,
         config: Arc::new(config.in_force()),
