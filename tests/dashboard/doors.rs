@@ -86,6 +86,8 @@ async fn a_cookie_opens_what_its_token_opens_and_nothing_once_that_is_revoked() 
         "/api/breakers".to_owned(),
         "/api/reload".to_owned(),
         "/api/trial".to_owned(),
+        "/api/observations/acknowledge".to_owned(),
+        format!("/api/observations/{id}/acknowledge"),
         format!("/api/calls/{id}/cancel"),
         format!("/api/sessions/{id}/disconnect"),
         format!("/api/conversations/{id}/read"),
