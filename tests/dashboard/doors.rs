@@ -8,7 +8,13 @@ use crate::server::TOKEN;
 use crate::world::World;
 use crate::ws::{self, Answer, Opened};
 
-async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let length = body.len().to_string();
     let always = [("Content-Length", length.as_str()), ("Connection", "close")];
     match ws::open_with(to, method, path, &[headers, &always].concat(), body).await.unwrap() {

@@ -7,8 +7,9 @@ use exai_actors::clock;
 
 use crate::browser::Browser;
 use crate::database::Database;
+use crate::doors::send;
 use crate::payloads::PAYLOADS;
-use crate::server::SOON;
+use crate::server::{SOON, TOKEN};
 use crate::world::World;
 
 const OPEN: &str = "SELECT count(*) AS n FROM auditor_observations WHERE acknowledged_at IS NULL";
@@ -82,8 +83,10 @@ async fn once_and_audited(db: Database) {
     }
     let all = "/api/observations/acknowledge";
     assert_eq!(world.server.post_dashboard(all).await.0, 400, "up to when?");
-    let (status, said) = world.server.post_body(all, "{\"until\": 3}").await;
-    assert_eq!((status, said.as_str()), (200, "{\"acknowledged\":2}"));
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("Authorization", bearer.as_str())];
+    let said = send(world.server.dashboard, "POST", all, &headers, "{\"until\": 3}").await;
+    assert_eq!((said.status, said.body.as_str()), (200, "{\"acknowledged\":2}"));
     assert_eq!(world.db.number(OPEN).await, 1, "what came after the last that was seen stays open");
     let by = world.db.texts("SELECT DISTINCT acknowledged_by AS t FROM auditor_observations WHERE acknowledged_at IS NOT NULL").await;
     assert_eq!(by, ["local"]);

@@ -179,11 +179,6 @@ impl Server {
         ask(self.dashboard, "POST", path, "").await
     }
 
-    /// The same with a body.
-    pub async fn post_body(&self, path: &str, body: &str) -> (u16, String) {
-        ask(self.dashboard, "POST", path, body).await
-    }
-
     /// Closes the breakers and gates of a provider and takes it out of its parking, as an operator would.
     pub async fn reset_breakers(&self, provider: &str) {
         let (status, body) =
