@@ -9,6 +9,7 @@ mod replica;
 mod routes;
 mod security;
 mod tls;
+mod trial;
 mod unix;
 mod vitals;
 mod wiring;

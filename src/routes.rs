@@ -14,10 +14,12 @@ mod history;
 mod login;
 mod metrics;
 mod monitor;
+mod observations;
 mod panel;
 mod process;
 mod reload;
 mod sessions;
+mod trial;
 
 use actix_web::http::header;
 use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
@@ -64,7 +66,16 @@ pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut Se
             .service(resource("/api/conversations").route(get().to(history::conversations)))
             .service(resource("/api/conversations/{id}/read").route(web::post().to(calls::content)))
             .service(resource("/api/sessions/{id}/disconnect").route(web::post().to(sessions::disconnect)))
-            .service(resource("/api/observations").route(get().to(history::observations)))
+            .service(resource("/api/observations").route(get().to(observations::list)))
+            .service(
+                resource("/api/observations/acknowledge")
+                    .route(web::post().to(observations::acknowledge_all)),
+            )
+            .service(
+                resource("/api/observations/{id}/acknowledge")
+                    .route(web::post().to(observations::acknowledge)),
+            )
+            .service(resource("/api/trial").route(web::post().to(trial::run)))
             .service(resource("/api/history").route(get().to(history::metrics)))
             .service(resource("/api/config").route(get().to(history::config)))
             .service(resource("/metrics").route(get().to(metrics::scrape)))

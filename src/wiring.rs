@@ -11,6 +11,7 @@ mod monitor;
 mod outside;
 mod providers;
 mod reload;
+pub(crate) mod scratch;
 mod serving;
 mod signs;
 mod storage;
@@ -193,7 +194,7 @@ impl Inside {
             started: parts.about.started,
             deltas: metrics.deltas.clone(),
             writer: writer.clone(),
-            panel: dashboard::start(&config, &parts, scrape.load.clone()),
+            panel: dashboard::start(&config, &parts, scrape.load.clone(), writer.clone()),
             scrape,
             supervisors,
             catalogue,

@@ -20,6 +20,7 @@ async function begin() {
   $("app").hidden = false;
   $("tabs").append(...PANELS.map(([id, name]) => h("a", { href: `#${id}`, id: `tab-${id}` }, name)));
   window.addEventListener("hashchange", () => route(true));
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
   $("logout").addEventListener("click", async () => { close(); await post("/api/logout"); location.reload(); });
   onChange((changed) => {
     if (["link", "health", "load", "strip", "session", "provider"].some((kind) => changed.has(kind))) strip();

@@ -45,7 +45,7 @@ export function table(columns, key, empty, label) {
       const id = key(item);
       let row = rows.get(id);
       if (!row) {
-        const cells = columns.map((column) => h("td", { class: [column.n && "n", column.mono && "mono"].filter(Boolean).join(" ") }));
+        const cells = columns.map((column) => h("td", { class: [column.n && "n", column.mono && "mono", column.wrap && "wrap"].filter(Boolean).join(" ") }));
         row = { element: h("tr", { "data-id": id }, cells), cells, shown: [] };
         rows.set(id, row);
       }
@@ -90,7 +90,7 @@ export function short(n) {
 export const usd = (n) => n === null || n === undefined ? "–" : `$${n.toFixed(n !== 0 && n < 0.1 ? 4 : 2)}`;
 export function ms(n) {
   if (n === null || n === undefined) return "–";
-  if (n < 1000) return `${Math.round(n)} ms`;
+  if (n < 1000) return `${n < 10 ? Math.round(n * 10) / 10 : Math.round(n)} ms`;
   return n < 60000 ? `${(n / 1000).toFixed(1)} s` : `${Math.floor(n / 60000)} min ${Math.round((n % 60000) / 1000)} s`;
 }
 export function ago(from, now = Date.now()) {

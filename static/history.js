@@ -1,5 +1,5 @@
 // The panels that ask for what was: conversations, metrics, observations, configuration.
-import { ago, card, count, day, dialog, h, ms, pill, short, table, usd } from "./dom.js";
+import { ago, card, count, day, dialog, h, ms, pill, say, short, table, usd } from "./dom.js";
 import { get, part, post } from "./feed.js";
 import { chart } from "./chart.js";
 
@@ -107,25 +107,41 @@ function ofRollups(rollups, from, now) {
   ];
 }
 
+const TONES = { critical: "bad", error: "bad", warning: "warn" };
+
 export function auditor() {
-  const list = table([
-    { name: "When", text: (o) => day(o.at) }, { name: "Severity", text: (o) => o.severity, make: (o) => pill(o.severity, o.severity === "critical" ? "bad" : o.severity === "warning" ? "warn" : "") }, { name: "Category", text: (o) => o.category }, { name: "Observation", text: (o) => o.text },
-    { name: "Recommendation", text: (o) => o.recommendation }, { name: "Sure", text: (o) => `${Math.round(o.confidence * 100)} %`, n: true }, { name: "Acknowledged", text: (o) => o.acknowledged_at ? `${o.acknowledged_by}, ${ago(o.acknowledged_at)} ago` : "" },
-  ], (o) => o.id, "The auditor has observed nothing.", "Observations");
-  const severity = h("select", { "aria-label": "Severity" });
-  const category = h("select", { "aria-label": "Category" });
-  const said = h("div");
+  const said = h("div", { role: "status" });
   let rows = [];
-  const draw = () => list.show(rows.filter((o) => (!severity.value || o.severity === severity.value) && (!category.value || o.category === category.value)));
-  (async () => {
+  const note = async (path, body, done) => {
+    const answer = await post(path, body).catch(() => null);
+    if (!answer?.ok) said.replaceChildren(problem(new Error((await answer?.json().catch(() => null))?.error?.message ?? "The server did not answer.")));
+    else { said.replaceChildren(); say(done); }
+    await load();
+  };
+  const acknowledged = (o) => o.acknowledged_at ? h("span", { class: "soft" }, `${o.acknowledged_by}, ${ago(o.acknowledged_at)} ago`)
+    : h("button", { type: "button", "data-acknowledge": o.id, "aria-label": `Acknowledge: ${o.text}`, onclick: () => note(`/api/observations/${o.id}/acknowledge`, {}, "It is acknowledged.") }, "Acknowledge");
+  const list = table([
+    { name: "When", text: (o) => day(o.at) }, { name: "Severity", text: (o) => o.severity, make: (o) => pill(o.severity, TONES[o.severity] ?? "") }, { name: "Category", text: (o) => o.category }, { name: "Observation", text: (o) => o.text, wrap: true },
+    { name: "Recommendation", text: (o) => o.recommendation, wrap: true }, { name: "Sure", text: (o) => `${Math.round(o.confidence * 100)} %`, n: true }, { name: "Acknowledged", text: (o) => o.acknowledged_at ?? "", make: acknowledged },
+  ], (o) => o.id, "The auditor has observed nothing.", "Observations");
+  const select = (id, name) => h("select", { "aria-label": name, id, onchange: () => draw() });
+  const [severity, category] = [select("severity", "Severity"), select("category", "Category")];
+  const every = h("button", { type: "button", id: "acknowledge-all", onclick: () => note("/api/observations/acknowledge", { until: Math.max(...rows.map((o) => o.at)) }, "All are acknowledged.") }, "Acknowledge all");
+  const draw = () => {
+    every.disabled = rows.every((o) => o.acknowledged_at);
+    list.show(rows.filter((o) => (!severity.value || o.severity === severity.value) && (!category.value || o.category === category.value)));
+  };
+  const load = async () => {
     try { rows = (await get("/api/observations")).rows; } catch (error) { said.replaceChildren(problem(error)); }
-    for (const [select, field, name] of [[severity, "severity", "All severities"], [category, "category", "All categories"]]) {
-      select.replaceChildren(h("option", { value: "" }, name), ...[...new Set(rows.map((one) => one[field]))].sort().map((one) => h("option", { value: one }, one)));
-      select.addEventListener("change", draw);
+    for (const [box, field, name] of [[severity, "severity", "All severities"], [category, "category", "All categories"]]) {
+      const chosen = box.value;
+      box.replaceChildren(h("option", { value: "" }, name), ...[...new Set(rows.map((one) => one[field]))].sort().map((one) => h("option", { value: one }, one)));
+      box.value = rows.some((one) => one[field] === chosen) ? chosen : "";
     }
     draw();
-  })();
-  return { element: card("Auditor", [h("span", { class: "grow" }), h("div", { class: "filters" }, severity, category)], said, list.element) };
+  };
+  load();
+  return { element: card("Auditor", [h("span", { class: "grow" }), h("div", { class: "filters" }, severity, category, every)], said, list.element) };
 }
 
 // Nested values by their dotted names.

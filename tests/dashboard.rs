@@ -11,10 +11,16 @@ mod database;
 mod doors;
 #[path = "dashboard/feed.rs"]
 mod feed;
+#[path = "dashboard/looks.rs"]
+mod looks;
+#[path = "dashboard/observations.rs"]
+mod observations;
 #[path = "dashboard/payloads.rs"]
 mod payloads;
 #[path = "support/server.rs"]
 mod server;
+#[path = "dashboard/trial.rs"]
+mod trial;
 #[path = "support/world.rs"]
 mod world;
 #[path = "support/ws.rs"]
@@ -119,32 +125,13 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     browser.until("only Kimi's are shown", others).await;
     browser.picture("events-1440").await;
 
-    // The test panel keeps a baseline in this browser, and compares.
-    browser.show("test").await;
-    browser.click("#capture").await;
-    browser
-        .until("it is kept", "return document.getElementById('trial-said').textContent.includes('is kept')")
-        .await;
-    browser.click("#compare").await;
-    browser
-        .until(
-            "it is compared",
-            "return document.getElementById('trial-said').textContent === 'No regression.'",
-        )
-        .await;
+    trial::goes_through(&browser, &world).await;
+    observations::go_through(&browser, &world).await;
 
-    for panel in
-        ["overview", "calls", "sessions", "conversations", "metrics", "events", "auditor", "test", "config"]
-    {
-        for width in [1440, 390] {
-            browser.page.set_window_size(width, 900).await.unwrap();
-            browser.show(panel).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
-            assert_eq!(browser.run(fits).await, true, "{panel} is wider than {width}");
-            browser.picture(&format!("{panel}-{width}")).await;
-        }
-    }
+    looks::go_by_keyboard(&browser).await;
+    looks::are_good(&browser).await;
+    browser.show("config").await;
+    browser.until("it is shown", "return document.getElementById('main').innerText.includes('masked')").await;
     let masked = browser.text().await;
     assert!(
         masked.contains("masked") && !masked.contains(server::TOKEN) && !masked.contains("sk-kimi"),
@@ -189,7 +176,11 @@ async fn what_others_wrote_is_text_and_nothing_else() {
         .await;
     browser.picture("payloads-1440").await;
     browser.run("document.getElementById('dialog').close()").await;
-    for panel in ["overview", "calls", "events", "metrics", "config"] {
+    observations::seed(&world, 50).await;
+    browser.show("auditor").await;
+    let seen = "return document.querySelectorAll('#main tbody tr').length === 50";
+    browser.until("what the auditor saw is shown", seen).await;
+    for panel in ["overview", "calls", "events", "metrics", "config", "auditor"] {
         browser.show(panel).await;
     }
     let foreign = "return document.querySelectorAll('#main script, #main img, #main iframe, #main object, #main style, #main base, #dialog img, #dialog script').length";

@@ -5,9 +5,11 @@ mod actor;
 mod flushing;
 mod ledger;
 pub mod messages;
+mod recent;
 mod snapshot;
 mod windows;
 
 pub use actor::{Handles, Metrics, Wiring, start};
 pub use flushing::Flushing;
+pub use recent::Percentiles;
 pub use snapshot::{Breakdown, Buckets, Snapshot, Sums, Tokens};

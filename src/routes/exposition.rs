@@ -116,6 +116,7 @@ impl Scrape {
         let lags = sums.lags.iter().map(|(thread, lag)| (vec![("thread", *thread)], lag.as_secs_f64()));
         let help = "How late the last tick of each thread came";
         gauge(out, "exai_event_loop_lag", help, Some(&Unit::Seconds), lags.collect())?;
+        recent(out, sums)?;
         let facts = *self.facts.borrow();
         gauge(
             out,
@@ -220,6 +221,17 @@ fn histogram(
     let mut family =
         out.encode_descriptor(name, distribution.help(), unit.as_ref(), MetricType::Histogram)?;
     family.encode_histogram::<Labels<'_>>(scaled(values.sum), values.count, &buckets, None)
+}
+
+fn recent(out: &mut DescriptorEncoder<'_>, sums: &Snapshot) -> Result<(), Error> {
+    let times = sums.recent.iter().filter(|(of, _)| of.name().ends_with("_seconds"));
+    let series = times.flat_map(|(of, told)| {
+        [("0.5", told.p50), ("0.95", told.p95), ("0.99", told.p99)].map(|(quantile, value)| {
+            (vec![("of", of.name()), ("quantile", quantile)], approximate(value) * of.unit())
+        })
+    });
+    let help = "Percentiles of the last five minutes, within 1 %, of the histogram that `of` names";
+    gauge(out, "exai_recent", help, Some(&Unit::Seconds), series.collect())
 }
 
 fn gauge(

@@ -1,4 +1,4 @@
-//! What was: conversations, the auditor's observations, the metrics of the last minutes and days, and the configuration in force.
+//! What was: conversations, the metrics of the last minutes and days, and the configuration in force.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use exai_actors::clock::{self, UtcMillis};
@@ -12,8 +12,6 @@ use crate::security::{Refusal, Scope};
 
 /// Rows of one page.
 const PAGE: u16 = 50;
-/// Observations that are shown.
-const OBSERVATIONS: u16 = 500;
 /// Characters of a search that count.
 const SEARCH_CHARS_MAX: usize = 200;
 /// What memory holds, in minutes.
@@ -52,16 +50,6 @@ pub(super) async fn conversations(
         limit: PAGE,
     };
     Ok(read(panel.store.browse_conversations(browse).await))
-}
-
-/// `GET /api/observations`: what the auditor saw last.
-pub(super) async fn observations(
-    request: HttpRequest,
-    door: web::Data<Door>,
-    panel: web::Data<Panel>,
-) -> Result<HttpResponse, Refusal> {
-    door.check(&request, Scope::Dashboard)?;
-    Ok(read(panel.store.observations(OBSERVATIONS).await))
 }
 
 /// `GET /api/history?minutes=`: samples of the last 15 minutes from memory; beyond, the rollups of minutes or hours.

@@ -9,9 +9,11 @@ use exai_actors::events::{self, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::feed::Watched;
 use exai_actors::ids::{CallId, Principal};
 use exai_actors::storage::Store;
+use exai_actors::storage_writer::StorageWriter;
 use serde_json::Value;
 
 use crate::mcp::sessions::OpenSessions;
+use crate::trial::Trials;
 
 /// What the data routes work with.
 #[derive(Clone)]
@@ -20,12 +22,16 @@ pub(crate) struct Panel {
     pub(crate) watched: Watched,
     /// Reads of history.
     pub(crate) store: Store,
+    /// Who writes what operators note.
+    pub(crate) writer: Addr<StorageWriter>,
     /// Who ends calls.
     pub(crate) dispatcher: Addr<Dispatcher>,
     /// Who is connected.
     pub(crate) sessions: OpenSessions,
     /// The configuration in force, secrets masked.
     pub(crate) config: Arc<Value>,
+    /// Who runs the operator's test.
+    pub(crate) trials: Trials,
 }
 
 impl Panel {

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
+use actix::Addr;
 use exai_actors::dispatcher::messages::Load;
 use exai_actors::feed::{self, Sources};
+use exai_actors::storage_writer::StorageWriter;
 use exai_actors::tools::Parts;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::mcp::sessions::OpenSessions;
 use crate::routes::{self, Panel};
+use crate::trial::Trials;
 
 /// Starts looking, on this thread.
-pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>) -> Panel {
+pub(super) fn start(
+    config: &Config,
+    inside: &Parts,
+    load: watch::Receiver<Load>,
+    writer: Addr<StorageWriter>,
+) -> Panel {
     let sessions = OpenSessions::default();
     let open = sessions.clone();
     let watched = feed::watch(Sources {
@@ -30,8 +38,10 @@ pub(super) fn start(config: &Config, inside: &Parts, load: watch::Receiver<Load>
     Panel {
         watched,
         store: inside.store.clone(),
+        writer,
         dispatcher: inside.dispatcher.clone(),
         sessions,
         config: Arc::new(config.in_force()),
+        trials: Trials::new(config.storage.state_folder.clone()),
     }
 }

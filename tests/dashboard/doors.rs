@@ -8,7 +8,13 @@ use crate::server::TOKEN;
 use crate::world::World;
 use crate::ws::{self, Answer, Opened};
 
-async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let length = body.len().to_string();
     let always = [("Content-Length", length.as_str()), ("Connection", "close")];
     match ws::open_with(to, method, path, &[headers, &always].concat(), body).await.unwrap() {
@@ -85,6 +91,9 @@ async fn a_cookie_opens_what_its_token_opens_and_nothing_once_that_is_revoked() 
     for path in [
         "/api/breakers".to_owned(),
         "/api/reload".to_owned(),
+        "/api/trial".to_owned(),
+        "/api/observations/acknowledge".to_owned(),
+        format!("/api/observations/{id}/acknowledge"),
         format!("/api/calls/{id}/cancel"),
         format!("/api/sessions/{id}/disconnect"),
         format!("/api/conversations/{id}/read"),

@@ -69,6 +69,15 @@ impl Database {
         }
     }
 
+    /// Runs statements behind the daemon's back.
+    pub async fn execute(&self, sql: &str) {
+        use diesel::connection::SimpleConnection;
+        match self.file() {
+            Some(mut file) => file.batch_execute(sql).unwrap(),
+            None => postgres(&self.url).await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
     /// The texts that a query gives, as column `t`.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         #[derive(QueryableByName)]

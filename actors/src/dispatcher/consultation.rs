@@ -244,15 +244,18 @@ impl Consultation {
 
     /// The answer that the journal has already, if it was not this call that was written.
     async fn replayed(&self, written: Written) -> Option<Asked> {
-        let store = &self.desk.setup.store;
-        let answer = match written {
-            Written::Done | Written::Absent(_) | Written::Recovered { .. } | Written::Expired(_) => {
+        let (store, owner) = (&self.desk.setup.store, &self.request.caller.principal);
+        Some(Asked::Replayed(Box::new(match written {
+            Written::DuplicateKey => replay(store, &self.request).await,
+            Written::Undelivered(call) => replay_call(store, owner, call).await,
+            Written::Done
+            | Written::Absent(_)
+            | Written::Recovered { .. }
+            | Written::Expired(_)
+            | Written::Acknowledged(_) => {
                 return None;
             }
-            Written::DuplicateKey => replay(store, &self.request).await,
-            Written::Undelivered(call) => replay_call(store, &self.request.caller.principal, call).await,
-        };
-        Some(Asked::Replayed(Box::new(answer)))
+        })))
     }
 
     /// Makes one upstream request, and tells its progress.

@@ -78,7 +78,13 @@ impl Journal {
     async fn opened(&self, record: Record) -> Result<Written, CallError> {
         let outcome = write(&self.desk.setup.writer, record).await;
         match outcome {
-            Ok(Written::Done | Written::Absent(_) | Written::Recovered { .. } | Written::Expired(_)) => {
+            Ok(
+                Written::Done
+                | Written::Absent(_)
+                | Written::Recovered { .. }
+                | Written::Expired(_)
+                | Written::Acknowledged(_),
+            ) => {
                 self.steps.borrow_mut().certain();
             }
             Ok(Written::DuplicateKey | Written::Undelivered(_)) => {

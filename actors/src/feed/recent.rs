@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::clock::{Instant, UtcMillis};
 use crate::meter::{Counter, Distribution};
-use crate::metrics::{Buckets, Snapshot};
+use crate::metrics::Snapshot;
 
 /// How far back rates and percentiles look.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
@@ -30,12 +30,12 @@ pub struct Rates {
     pub ended: u64,
     /// Those of them that failed; a cancel is no failure.
     pub failed: u64,
-    /// Half of them took at most about so many milliseconds: as exact as the buckets of `exai_call_seconds`.
-    pub p50_ms: Option<u64>,
+    /// Half of them took at most so many milliseconds, within 1 %.
+    pub p50_ms: Option<f64>,
     /// 95 of 100 of them.
-    pub p95_ms: Option<u64>,
+    pub p95_ms: Option<f64>,
     /// 99 of 100 of them.
-    pub p99_ms: Option<u64>,
+    pub p99_ms: Option<f64>,
 }
 
 /// One point in time of the charts.
@@ -72,13 +72,11 @@ pub(super) struct Recent {
 struct Past {
     ended: u64,
     failed: u64,
-    times: Option<Buckets>,
 }
 
 impl Past {
     fn of(sums: &Snapshot) -> Self {
-        let mut past =
-            Self { times: sums.distributions.get(&Distribution::Call).cloned(), ..Self::default() };
+        let mut past = Self::default();
         for (labels, n) in sums.of(Counter::Calls) {
             past.ended += n;
             past.failed += if NO_FAILURE.contains(&&*labels[3]) { 0 } else { n };
@@ -97,17 +95,16 @@ impl Recent {
         };
         let (minute, window) = (before(MINUTE), before(WINDOW));
         let ended = is.ended.saturating_sub(minute.ended);
-        let [p50_ms, p95_ms, p99_ms] = match &is.times {
-            Some(times) => [50, 95, 99].map(|percent| percentile(times, window.times.as_ref(), percent)),
-            None => [None; 3],
-        };
+        let times = sums.recent.get(&Distribution::Call);
+        // An hour at most: more than that is not recorded.
+        let in_ms = |micros: u64| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1000.0;
         Rates {
             per_second: f64::from(u32::try_from(ended).unwrap_or(u32::MAX)) / MINUTE.as_secs_f64(),
             ended: is.ended.saturating_sub(window.ended),
             failed: is.failed.saturating_sub(window.failed),
-            p50_ms,
-            p95_ms,
-            p99_ms,
+            p50_ms: times.map(|times| in_ms(times.p50)),
+            p95_ms: times.map(|times| in_ms(times.p95)),
+            p99_ms: times.map(|times| in_ms(times.p99)),
         }
     }
 
@@ -124,47 +121,21 @@ impl Recent {
     }
 }
 
-/// The milliseconds within which this many of 100 values are that came since `before`, taking those of a bucket as spread evenly.
-fn percentile(is: &Buckets, before: Option<&Buckets>, percent: u64) -> Option<u64> {
-    let was = |bucket: usize| before.and_then(|before| before.buckets.get(bucket)).map_or(0, |(_, n)| *n);
-    let count = is.count.saturating_sub(before.map_or(0, |before| before.count));
-    if count == 0 {
-        return None;
-    }
-    let rank = (count * percent).div_ceil(100);
-    let (mut seen, mut low) = (0, 0);
-    for (bucket, (bound, n)) in is.buckets.iter().enumerate() {
-        let here = n.saturating_sub(was(bucket));
-        if here > 0 && seen + here >= rank {
-            return Some((low + (bound - low) * (rank - seen) / here) / 1000);
-        }
-        seen += here;
-        low = *bound;
-    }
-    Some(low / 1000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::metrics::Percentiles;
 
-    fn sums(completed: u64, failed: u64, seconds_1: u64, seconds_10: u64) -> Snapshot {
+    fn sums(completed: u64, failed: u64, p50: u64) -> Snapshot {
         let mut sums = Snapshot::default();
         for (outcome, n) in [("completed", completed), ("upstream_error", failed)] {
             let labels = ["chat", "kimi", "k2", outcome].map(Box::from);
             sums.counters.insert((Counter::Calls, labels.into_iter().collect()), n);
         }
-        let mut times = Buckets::of(Distribution::Call);
-        for (bound, n) in &mut times.buckets {
-            *n = match *bound {
-                1_000_000 => seconds_1,
-                10_000_000 => seconds_10,
-                _ => 0,
-            };
+        if p50 > 0 {
+            sums.recent.insert(Distribution::Call, Percentiles { p50, p95: 2 * p50, p99: 3 * p50 });
         }
-        times.count = seconds_1 + seconds_10;
-        sums.distributions.insert(Distribution::Call, times);
         sums
     }
 
@@ -177,17 +148,17 @@ mod tests {
     #[test]
     fn rates_are_what_came_in_the_window() {
         let (mut recent, start) = (Recent::default(), clock::now());
-        let first = sums(90, 10, 50, 50);
+        let first = sums(90, 10, 4_000_500);
         let rates = recent.rates(start, &first);
         assert_eq!((rates.ended, rates.failed), (100, 10));
-        assert_eq!((rates.p50_ms, rates.p95_ms), (Some(1000), Some(9250)));
+        assert_eq!((rates.p50_ms, rates.p95_ms), (Some(4000.5), Some(8001.0)));
         recent.sample(start, &first, sample());
-        let (second, later) = (sums(95, 15, 60, 50), start + WINDOW);
+        let (second, later) = (sums(95, 15, 0), start + WINDOW);
         let rates = recent.rates(later, &second);
-        assert_eq!((rates.ended, rates.failed, rates.p99_ms), (10, 5, Some(1000)));
+        assert_eq!((rates.ended, rates.failed, rates.p99_ms), (10, 5, None));
         assert!((rates.per_second - 10.0 / 60.0).abs() < 1e-9);
         let quiet = recent.rates(later + WINDOW, &first);
-        assert_eq!((quiet.ended, quiet.p50_ms), (0, None));
+        assert_eq!((quiet.ended, quiet.failed), (0, 0));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Metrics {
     }
 
     fn publish(&self) {
-        self.kept.published.send_replace(self.kept.ledger.borrow().snapshot());
+        self.kept.published.send_replace(self.kept.ledger.borrow_mut().snapshot(clock::utc_now()));
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {

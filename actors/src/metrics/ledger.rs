@@ -1,12 +1,14 @@
 //! The sums. Pure: deltas and facts go in, a snapshot and rows for the database come out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::messages::BreakerMoved;
+use super::recent::Recent;
 use super::snapshot::{Buckets, Snapshot};
 use super::windows::Windows;
 use crate::clock::UtcMillis;
-use crate::meter::{Counter, Delta, Labels};
+use crate::meter::{Counter, Delta, Distribution, Labels};
 
 /// Series of one family, over all threads; what comes beyond is counted as `other`.
 const SERIES_MAX: usize = 256;
@@ -20,6 +22,7 @@ const OTHER: &str = "other";
 pub(super) struct Ledger {
     sums: Snapshot,
     series: [usize; Counter::ALL.len()],
+    recent: BTreeMap<Distribution, Recent>,
     pub(super) windows: Windows,
 }
 
@@ -33,6 +36,7 @@ impl Ledger {
         for (distribution, values) in delta.distributions {
             let sums = self.sums.distributions.entry(distribution);
             sums.or_insert_with(|| Buckets::of(distribution)).merge(&values);
+            self.recent.entry(distribution).or_default().merge(&values, now);
             self.windows.merge(distribution, &values, now);
         }
     }
@@ -73,7 +77,10 @@ impl Ledger {
         }
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&mut self, now: UtcMillis) -> Arc<Snapshot> {
+        let recent =
+            self.recent.iter_mut().filter_map(|(one, values)| Some((*one, values.percentiles(now)?)));
+        self.sums.recent = recent.collect();
         Arc::new(self.sums.clone())
     }
 }
@@ -84,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::ids::ModelId;
-    use crate::meter::{Distribution, Values};
+    use crate::meter::Values;
     use crate::metrics::messages::BreakerPosition;
 
     const NOW: UtcMillis = UtcMillis(120_000);
@@ -117,13 +124,18 @@ mod tests {
             delta("worker", &[(Counter::Calls, done, 5), (Counter::Cost, &["kimi", "k"], 500_000_000)]),
             NOW,
         );
-        let snapshot = ledger.snapshot();
+        let snapshot = ledger.snapshot(NOW);
         let sums = snapshot.sums();
         assert_eq!((sums.calls["completed"], sums.calls_by_tool["chat"]), (7, 7));
         assert_eq!((sums.sessions_active, sums.sessions_total), (2, 3));
         assert_eq!((sums.tokens["kimi:kimi-k2.6"].completion, sums.cost_usd, sums.call_ms), (7, 0.5, 84));
         let calls = &snapshot.distributions[&Distribution::Call];
         assert_eq!((calls.count, calls.buckets[1], calls.buckets[4]), (6, (2_500, 2), (25_000, 4)));
+        assert!(
+            (20_000..20_400).contains(&snapshot.recent[&Distribution::Call].p99),
+            "{:?}",
+            snapshot.recent
+        );
         assert_eq!(snapshot.lags.len(), 2);
     }
 
@@ -138,7 +150,7 @@ mod tests {
             &BreakerMoved { provider: "glm".into(), model: None, to: BreakerPosition::Parked },
             NOW,
         );
-        let sums = ledger.snapshot().sums();
+        let sums = ledger.snapshot(NOW).sums();
         assert_eq!(
             (sums.breakers["glm"], sums.breakers["kimi:kimi-k2.6"]),
             (BreakerPosition::Parked, BreakerPosition::Open)
@@ -156,7 +168,7 @@ mod tests {
             let tool = format!("tool-{n}");
             ledger.merge(delta("core", &[(Counter::Calls, &[&tool, "kimi", "k", "completed"], 1)]), NOW);
         }
-        let snapshot = ledger.snapshot();
+        let snapshot = ledger.snapshot(NOW);
         assert_eq!(snapshot.of(Counter::Calls).count(), SERIES_MAX);
         assert_eq!(snapshot.of(Counter::Calls).map(|(_, n)| n).sum::<u64>(), 10_000);
     }

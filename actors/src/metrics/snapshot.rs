@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::messages::BreakerPosition;
+use super::recent::Percentiles;
 use crate::meter::{Counter, Distribution, Labels, Values};
 
 /// The upper bounds of the buckets of times, in microseconds: 1 ms to 15 min, a call's deadline.
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub counters: BTreeMap<(Counter, Labels), u64>,
     /// The distributions that have a value.
     pub distributions: BTreeMap<Distribution, Buckets>,
+    /// The percentiles of the last five minutes, of the distributions that had a value in them.
+    pub recent: BTreeMap<Distribution, Percentiles>,
     /// Where each breaker stands that ever moved, by provider and model; the model is empty for a provider's own.
     pub breakers: BTreeMap<(String, String), BreakerPosition>,
     /// How late each thread's last tick came.

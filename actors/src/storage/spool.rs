@@ -90,6 +90,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::SessionEnded(_)
         | Record::MetricsFlushed(_)
         | Record::Events(_)
+        | Record::Acknowledged(_)
         | Record::LeasesRenewed { .. }
         | Record::Recovered { .. }
         | Record::Expired(_) => return None,

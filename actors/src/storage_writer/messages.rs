@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
+use crate::storage::rows::history::Acknowledgement;
 use crate::storage::rows::{
     Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent,
     NewSession, Outdated,
@@ -75,6 +76,8 @@ pub enum Record {
     Expired(Outdated),
     /// The sums of the windows that moved.
     MetricsFlushed(Arc<MetricsBatch>),
+    /// An operator took note of observations.
+    Acknowledged(Acknowledgement),
 }
 
 /// A write that is durable.
@@ -95,6 +98,8 @@ pub enum Written {
         /// Calls that had been sent, and of which nobody knows what became.
         unknown: u64,
     },
+    /// So many observations are acknowledged by this.
+    Acknowledged(u64),
     /// This many rows are gone, or have lost what they kept; 0 when none was left.
     Expired(u64),
 }
@@ -196,6 +201,7 @@ impl Record {
             Self::Recovered { .. } => "recovered",
             Self::Expired(_) => "expired",
             Self::MetricsFlushed(_) => "metrics_flushed",
+            Self::Acknowledged(_) => "acknowledged",
         }
     }
 
@@ -214,8 +220,8 @@ impl Record {
             }
             Self::SessionOpened(session) => [Some(Subject::Session(session.id)), None],
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
-            // New rows of a table that nothing else touches.
-            Self::Events(_) => [None, None],
+            // Rows of a table that nothing else touches.
+            Self::Events(_) | Self::Acknowledged(_) => [None, None],
             Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
                 [Some(Subject::Everything), None]
             }
@@ -257,6 +263,7 @@ impl Record {
             | Self::SessionEnded(_)
             | Self::LeasesRenewed { .. }
             | Self::Recovered { .. }
+            | Self::Acknowledged(_)
             | Self::Expired(_) => 0,
         };
         RECORD_BYTES + texts

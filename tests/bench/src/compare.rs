@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::load::{Call, Ready, Shape, on_one_thread};
 use crate::postgres::Postgres;
 use crate::session::Failed;
+use crate::watchers::Watchers;
 use crate::world::{Db, Durability, Setting, World, variable};
 
 /// How long one of the two is loaded before the other one has its turn.
@@ -37,6 +38,9 @@ pub(crate) struct Plan {
     /// The durability of the second variant, where it is another.
     #[arg(long, value_enum)]
     durability_b: Option<Durability>,
+    /// Browsers that watch the second variant's dashboard.
+    #[arg(long, default_value_t = 0)]
+    watchers_b: usize,
     /// Pairs of rounds.
     #[arg(long, default_value_t = 7)]
     pairs: usize,
@@ -76,18 +80,23 @@ pub(crate) fn measure(setting: Setting, plan: Plan, shape: Shape) -> Result<Stri
     let pairs = plan.pairs.max(1);
     let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
     let (mut lines, mut a_all, mut b_all) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut watched, mut more) = (0, Vec::new());
     for _ in 0..pairs {
         let (a, b) = (first.start()?, second.start()?);
+        let watchers = Watchers::open(b.daemon.dashboard, plan.watchers_b)?;
         let (a, b) = on_one_thread(in_turns(&a, &b, shape, call))??;
+        watched += watchers.close()?;
         throughput.push(a.throughput() / b.throughput());
         cpu.push(a.cpu_us() / b.cpu_us());
         a_all.push(a.throughput());
         b_all.push(b.throughput());
+        more.push(b.more_than(&a));
         lines.push(format!("  {} | {}", a.short(), b.short()));
     }
     Ok(format!(
         "A: {}\nB: {}\n{}; {pairs} pairs, A | B:\n{}\n\
-         A / B: throughput {}; CPU per call {}\nmedian calls a second: A {:.0}, B {:.0}",
+         A / B: throughput {}; CPU per call {}\nmedian calls a second: A {:.0}, B {:.0}\n\
+         beside its calls B used {:.2} % of a core more (median); {} browsers at B read {:.1} MiB",
         first.words(),
         second.words(),
         shape.words(),
@@ -96,6 +105,9 @@ pub(crate) fn measure(setting: Setting, plan: Plan, shape: Shape) -> Result<Stri
         spread(cpu),
         median(&mut a_all),
         median(&mut b_all),
+        median(&mut more),
+        plan.watchers_b,
+        watched as f64 / 1_048_576.0,
     ))
 }
 
@@ -171,6 +183,12 @@ impl Side {
 
     fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64
+    }
+
+    /// The CPU beyond what as many calls cost the other one, in percent of a core over the time of both: what goes on whoever calls.
+    fn more_than(&self, other: &Self) -> f64 {
+        let calls = other.cpu_us() * self.answered as f64 / 1e6;
+        100.0 * (self.cpu.as_secs_f64() - calls) / (self.elapsed + other.elapsed).as_secs_f64()
     }
 
     fn short(&self) -> String {

@@ -16,6 +16,7 @@ mod session;
 mod start;
 mod streaming;
 mod tally;
+mod watchers;
 mod world;
 
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! What operators browse. None of it is content but titles, the turns of a conversation and the words of the auditor.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::clock::UtcMillis;
-use crate::ids::CallId;
+use crate::ids::{CallId, Principal};
 
 /// Which conversations are asked for.
 #[derive(Debug, Clone, Default)]
@@ -127,6 +128,26 @@ pub struct ObservationSeen {
     pub acknowledged_by: Option<String>,
     /// When.
     pub acknowledged_at: Option<UtcMillis>,
+}
+
+/// An operator takes note of what the auditor saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Of what.
+    pub which: Which,
+    /// Who.
+    pub by: Principal,
+    /// When.
+    pub at: UtcMillis,
+}
+
+/// Which observations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    One(Uuid),
+    /// Every one up to this moment: what the operator has not seen stays open.
+    Until(UtcMillis),
 }
 
 /// One metric over one window.
