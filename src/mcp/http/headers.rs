@@ -1,5 +1,8 @@
 //! What the headers of a posted message must say (MCP 2026-07-28, basic/transports, Streamable HTTP): the same as its body. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 
 use actix_web::http::StatusCode;
@@ -54,10 +57,10 @@ fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, u16)> {
         let mut parts = one.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        // A weight has at most three digits behind its point.
+        // More than three digits behind the point are none of a weight's.
         let thousandths = |weight: &str| {
             let (whole, part) = weight.split_once('.').unwrap_or((weight, ""));
-            format!("{whole}{part:0<3}").parse().ok()
+            format!("{whole}{part:0<3.3}").parse().ok()
         };
         (name, weight.and_then(thousandths).unwrap_or(1000))
     })
