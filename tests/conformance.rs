@@ -77,7 +77,7 @@ async fn conforms(
         for check in checks {
             if is_left(scenario, &check.id) {
                 left += usize::from(check.is_right() || check.is_wrong());
-            } else if check.is_wrong() && scenario != NOT_MADE {
+            } else if check.is_wrong() && !(scenario == NOT_MADE && check.status == "SKIPPED") {
                 wrong.push(format!("{scenario}: {} {}: {}", check.id, check.status, check.error));
             } else {
                 *passed += usize::from(check.is_right());
