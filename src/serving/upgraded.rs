@@ -23,6 +23,8 @@ use tokio::io::ReadBuf;
 const OUT_BYTES_MAX: usize = 32 * 1024;
 /// What is read at a time.
 const READ_BYTES_MAX: usize = 16 * 1024;
+/// How often what nobody wants is read before the socket is closed.
+const DISCARD_READS_MAX: u32 = 64;
 
 thread_local! {
     /// Every connection of a thread reads here, and keeps only what came.
@@ -156,6 +158,16 @@ impl<T> Upgraded<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Upgraded<T> {
+    /// Reads what has come and nobody wants: a socket that is closed before is reset, and the peer may never see what was written last.
+    fn discard(&mut self, task: &mut Context<'_>) {
+        let mut rest = Heard { io: Rc::clone(&self.io), first: Bytes::new(), ended: false };
+        for _ in 0..DISCARD_READS_MAX {
+            let Poll::Ready(Some(Ok(_))) = Pin::new(&mut rest).poll_next(task) else { return };
+        }
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for Upgraded<T> {
     type Output = io::Result<()>;
 
@@ -177,6 +189,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Upgraded<T> {
         }
         ready!(Pin::new(&mut *this.io.borrow_mut()).poll_flush(task))?;
         if this.body.is_none() {
+            this.discard(task);
             return Pin::new(&mut *this.io.borrow_mut()).poll_shutdown(task);
         }
         // Whom nobody listens to may still go away.
