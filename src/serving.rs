@@ -94,6 +94,7 @@ impl Serving {
 
 /// HTTP/1.1 alone, over `T`. `HttpServer` has no way to take a connection over; and with TLS it would offer HTTP/2, by a library that is
 /// not maintained.
+#[expect(clippy::type_complexity, reason = "its parts have no names that an alias could use")]
 fn http<T, I, S, B>(
     door: Kind,
     apps: [I; 2],
