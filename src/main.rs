@@ -8,6 +8,7 @@ mod mcp;
 mod replica;
 mod routes;
 mod security;
+mod serving;
 mod tls;
 mod trial;
 mod unix;

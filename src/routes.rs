@@ -33,7 +33,7 @@ pub(crate) use assets::Folder;
 pub(crate) use door::Door;
 pub(crate) use exposition::Scrape;
 pub(crate) use panel::Panel;
-pub(crate) use process::{Usage, resident_bytes};
+pub(crate) use process::resident_bytes;
 
 /// The largest body that a request here may have, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;

@@ -19,7 +19,7 @@ use exai_actors::storage::SpoolSettings;
 use exai_actors::storage_writer::messages::WriterFacts;
 use tokio::sync::watch;
 
-use crate::routes::Usage;
+use crate::routes;
 use judge::{Disk, Judge, Signs, SpoolSigns, Thread};
 
 /// The part that says whether the threads turn and the actors live; `Down` when a thread that calls need stands still.
@@ -109,7 +109,7 @@ impl Vitals {
             permits: load.permits.first().map_or(0, |global| global.limit),
             spool,
             disk,
-            resident_bytes: Usage::read().map(|usage| usage.resident_bytes),
+            resident_bytes: routes::resident_bytes(),
         }
     }
 

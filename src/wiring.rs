@@ -12,7 +12,6 @@ mod outside;
 mod providers;
 mod reload;
 pub(crate) mod scratch;
-mod serving;
 mod signs;
 mod storage;
 

@@ -1,14 +1,14 @@
 //! MCP over WebSocket: the upgrade on `GET /mcp`, and the life of each connection. Everything is refused before it costs anything:
 //! first by who asks, then by how, then by how many there are.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, dev, guard, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{HttpRequest, HttpResponse, guard, web};
 use exai_actors::clock;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{CallId, Principal, SessionId};
@@ -95,22 +95,17 @@ pub(crate) fn session_settings() -> Settings {
 }
 
 /// Tells the kernel to drop a peer that has not acknowledged what was sent for this long: the one thing that ends a client that
-/// stopped reading; and not to queue much for one that reads slowly. For `HttpServer::on_connect`.
-pub(crate) fn on_connect(
-    user_timeout: Duration,
-) -> impl Fn(&dyn Any, &mut dev::Extensions) + Send + Clone + 'static {
-    move |connection, _| {
-        let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
-        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
-            log::warn!(error:%; "cannot set TCP_USER_TIMEOUT; a client that does not read keeps its connection");
-        }
-        if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
-            log::warn!(error:%; "cannot set TCP_NOTSENT_LOWAT; a client that reads slowly is noticed late");
-        }
-        // Or a message would wait, up to 40 ms, for the client's acknowledgement of the one before it.
-        if let Err(error) = stream.set_nodelay(true) {
-            log::warn!(error:%; "cannot set TCP_NODELAY; small messages are slow");
-        }
+/// stopped reading; and not to queue much for one that reads slowly. For every new connection.
+pub(crate) fn prepare(stream: &TcpStream, user_timeout: Duration) {
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
+        log::warn!(error:%; "cannot set TCP_USER_TIMEOUT; a client that does not read keeps its connection");
+    }
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        log::warn!(error:%; "cannot set TCP_NOTSENT_LOWAT; a client that reads slowly is noticed late");
+    }
+    // Or a message would wait, up to 40 ms, for the client's acknowledgement of the one before it.
+    if let Err(error) = stream.set_nodelay(true) {
+        log::warn!(error:%; "cannot set TCP_NODELAY; small messages are slow");
     }
 }
 

@@ -1,12 +1,12 @@
 //! The WebSocket door over real sockets: a server on a free port, and a client that sends whatever a test wants.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse};
 use exai_actors::ids::{CallId, Principal};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use super::handler::Draining;
 use super::patience::Patience;
 use super::socket::{self, Door, Hooks, session_settings};
 use crate::security::Pass;
+use crate::serving::{Kind, Serving};
 
 #[cfg(feature = "faults")]
 mod autobahn;
@@ -132,20 +133,16 @@ impl Setup {
             sessions: TaskTracker::new(),
             engines: engines.clone(),
         });
-        let server = HttpServer::new(move || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let (workers, write_stall) = (Some(1), self.user_timeout);
+        let serving = Serving { listener, tls: None, door: Kind::Clients, workers, write_stall };
+        let server = serving.run(move || {
             let app = App::new().configure(socket::routes(Arc::clone(&door)));
             #[cfg(feature = "faults")]
             let app = app.configure(super::echo::routes);
             app
-        })
-        .workers(1)
-        .client_disconnect_timeout(Duration::ZERO)
-        .h1_allow_half_closed(false)
-        .on_connect(socket::on_connect(self.user_timeout))
-        .disable_signals()
-        .bind("127.0.0.1:0")?;
-        let address = server.addrs()[0];
-        let server = server.run();
+        })?;
         let handle = server.handle();
         actix_web::rt::spawn(server);
         let connections = self.connections;

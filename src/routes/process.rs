@@ -20,23 +20,30 @@ impl Usage {
     )]
     pub(crate) fn read() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        let statm = fs::read_to_string("/proc/self/statm").ok()?;
         let ticks = ticks(&stat)? as f64;
-        let pages = statm.split_whitespace().nth(1)?.parse::<u64>().ok()?;
-        let page = u64::try_from(rustix::param::page_size()).ok()?;
-        let open_fds = fs::read_dir("/proc/self/fd").ok()?.count();
         Some(Self {
             cpu_seconds: ticks / rustix::param::clock_ticks_per_second() as f64,
-            resident_bytes: pages * page,
-            // The folder itself is open while it is read.
-            open_fds: u64::try_from(open_fds).ok()?.saturating_sub(1),
+            resident_bytes: resident_bytes()?,
+            open_fds: open_fds()?,
         })
     }
 }
 
-/// Memory that is in RAM, in bytes; 0 where the system does not say.
-pub(crate) fn resident_bytes() -> u64 {
-    Usage::read().map_or(0, |usage| usage.resident_bytes)
+/// Memory that is in RAM, in bytes; none where the system does not say.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages = statm.split_whitespace().nth(1)?.parse::<u64>().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+/// The folder's size, which is their number since Linux 6.2. Before it they are counted, and ten thousand take milliseconds.
+fn open_fds() -> Option<u64> {
+    let folder = "/proc/self/fd";
+    match fs::metadata(folder).ok()?.len() {
+        // The folder itself is open while it is read.
+        0 => u64::try_from(fs::read_dir(folder).ok()?.count()).ok()?.checked_sub(1),
+        number => Some(number),
+    }
 }
 
 /// The name of the program may hold spaces and parentheses; the fields begin behind the last one.

@@ -33,7 +33,7 @@ pub(super) fn start(
         outside: Box::new(move || {
             open.seen().into_iter().map(|(id, seen)| (format!("session/{id}"), seen)).collect()
         }),
-        memory_bytes: routes::resident_bytes,
+        memory_bytes: || routes::resident_bytes().unwrap_or_default(),
     });
     Panel {
         watched,

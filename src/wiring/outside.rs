@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Addr;
 use actix_web::dev::{Server, ServerHandle};
@@ -16,7 +15,7 @@ use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
 use exai_actors::models::CurrentCatalogue;
 use exai_actors::provider_supervisor::ProviderSupervisor;
-use exai_actors::session::messages::Settings;
+use exai_actors::session::messages::{Settings, WRITE_STALL};
 use exai_actors::storage_writer::StorageWriter;
 use exai_actors::storage_writer::messages::{Record, Write};
 use exai_actors::tools::Toolbox;
@@ -25,7 +24,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::serving::{Kind, Serving};
 use super::{Reloader, StartError};
 use crate::config::{Config, Listen};
 use crate::mcp::connections::Connections;
@@ -36,10 +34,8 @@ use crate::mcp::patience::Patience;
 use crate::mcp::socket::{self, Hooks};
 use crate::routes;
 use crate::security::{self, Browsers, Gate, Scope};
+use crate::serving::{CLOSE_WITHIN, Kind, Serving};
 use crate::tls;
-
-/// How long the sockets get to read their last messages.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// How sessions of this door are counted.
 const TRANSPORT: &str = "websocket";
@@ -128,7 +124,13 @@ impl Outside {
             engines: TaskTracker::new(),
         });
         let deltas = inner.deltas;
-        let clients = Serving { listener: clients, tls: sockets.tls, door: Kind::Clients };
+        let clients = Serving {
+            listener: clients,
+            tls: sockets.tls,
+            door: Kind::Clients,
+            workers: None,
+            write_stall: WRITE_STALL,
+        };
         let clients = clients.run(move || {
             meter::attach("sessions", &deltas);
             let app = App::new()
@@ -139,7 +141,8 @@ impl Outside {
             #[cfg(feature = "faults")]
             let app = app.configure(crate::mcp::echo::routes).configure(super::faults::routes);
             app
-        })?;
+        });
+        let clients = clients.map_err(StartError::Thread)?;
         let handles = [clients.handle(), people.handle()];
         actix_rt::spawn(clients);
         actix_rt::spawn(people);
@@ -172,8 +175,10 @@ fn serve_people(
     config: &Config,
 ) -> Result<Server, StartError> {
     let (door, panel) = (people_door(inner, config), inner.panel.clone());
-    let people = Serving { listener, tls, door: Kind::People };
-    people.run(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))))
+    let people = Serving { listener, tls, door: Kind::People, workers: Some(1), write_stall: WRITE_STALL };
+    let people =
+        people.run(move || App::new().configure(routes::dashboard(door.clone(), Some(panel.clone()))));
+    people.map_err(StartError::Thread)
 }
 
 /// What people and probes come in by.

@@ -1,5 +1,8 @@
 //! What the door says to those it does not let in, and how it lets the others in.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::ws::{self, Answer, Opened, upgrade_headers};
 use super::*;
 
@@ -59,4 +62,47 @@ async fn the_subprotocol_is_echoed_where_it_is_offered() {
         assert_eq!(said(&ws), echoed, "{offered}");
     }
     assert!(!said(&ws::connect(server.address, "/mcp", &[]).await.unwrap()));
+}
+
+/// Sends these bytes at once, and gives what comes until `enough` of it came or the server closed.
+async fn said_to(server: &Server, bytes: &[u8], enough: impl Fn(&str) -> bool) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut said = Vec::new();
+    while !enough(&String::from_utf8_lossy(&said)) {
+        let more = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut said));
+        if more.await.unwrap().unwrap() == 0 {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn head(method: &str, headers: &[(&str, &str)]) -> String {
+    let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
+    format!("{method} /mcp HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
+}
+
+#[actix_web::test]
+async fn nothing_is_lost_where_the_connection_is_taken_over() {
+    let server = Server::start().await.unwrap();
+    let message = ping(json!("at once")).to_string();
+    let length = u8::try_from(message.len()).unwrap();
+    assert!(length < 126);
+    // A request before it, whose answer may still wait to be written, and a message right behind it, with a mask of zeros.
+    let mut bytes =
+        [head("PUT", &[("Content-Length", "0")]), head("GET", &upgrade_headers())].concat().into_bytes();
+    bytes.extend([ws::TEXT, 0x80 | length, 0, 0, 0, 0]);
+    bytes.extend(message.as_bytes());
+    let said = said_to(&server, &bytes, |said| said.contains("\"at once\"")).await;
+    let at = |words: &str| said.find(words).unwrap_or_else(|| panic!("no {words} in {said}"));
+    assert!(at("HTTP/1.1 405") < at("HTTP/1.1 101") && at("HTTP/1.1 101") < at("\"at once\""), "{said}");
+}
+
+#[actix_web::test]
+async fn a_refused_upgrade_ends_its_connection() {
+    let server = Server::start().await.unwrap();
+    let refused = head("GET", &with("Sec-WebSocket-Version", "8"));
+    let said = said_to(&server, refused.as_bytes(), |_| false).await;
+    assert!(said.starts_with("HTTP/1.1 426") && said.contains("connection: close"), "{said}");
 }

@@ -1,4 +1,5 @@
 //! `idle`: what sessions cost that say nothing but pongs, how fast the server is scraped meanwhile, and what it gives back when they go.
+//! What is beyond a bound is a failure, once everything has been measured.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -43,6 +44,22 @@ pub(crate) struct Plan {
     /// How often such a crowd comes and goes: what the first one leaves behind, the next one should find and use.
     #[arg(long, default_value_t = 2)]
     waves: usize,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+/// What a wave may cost.
+#[derive(Args, Clone, Copy)]
+struct Bounds {
+    /// Bytes of a session, at most. What a crowd costs however large it is, about 10 MiB once, weighs more in a small one.
+    #[arg(long, default_value_t = 16 * 1024)]
+    session_bytes_max: u64,
+    /// Milliseconds that 99 of 100 scrapes take, at most.
+    #[arg(long, default_value_t = 20.0)]
+    scrape_p99_ms_max: f64,
+    /// MiB that the server holds more after a wave than before it, at most.
+    #[arg(long, default_value_t = 20)]
+    kept_mib_max: u64,
 }
 
 /// Measures all of it.
@@ -55,19 +72,55 @@ pub(crate) fn measure(exai: PathBuf, plan: Plan) -> Result<String, Failed> {
         );
     }
     let world = World::start(&Setting::plain(exai), None)?;
-    let mut told = Vec::new();
+    let (mut told, mut broken) = (Vec::new(), Vec::new());
     for wave in 1..=plan.waves {
         // A runtime of its own: when it goes, so do its sessions, without a word.
         let idled = on_one_thread(idle(&world, plan))??;
         let gone = gone(world.daemon.process(), &idled, plan.settle)?;
-        told.push(format!("wave {wave}: {}\n  {gone}", idled.words));
+        told.push(format!("wave {wave}: {}\n  {}", idled.words, gone.words));
+        broken.extend(plan.bounds.broken(&idled, &gone).map(|bound| format!("wave {wave}: {bound}")));
     }
-    Ok(told.join("\n"))
+    let told = told.join("\n");
+    if broken.is_empty() { Ok(told) } else { Err(format!("{}\n{told}", broken.join("\n")).into()) }
 }
 
+impl Bounds {
+    /// Which of them a wave has broken.
+    fn broken(self, idled: &Idled, gone: &Gone) -> impl Iterator<Item = String> + use<> {
+        let kept_kib = gone.rss_kib.saturating_sub(idled.rss_before_kib);
+        let left = gone.descriptors.saturating_sub(idled.descriptors_before);
+        let of = |is_broken: bool, bound: String| is_broken.then_some(bound);
+        let (bytes_max, mib_max) = (self.session_bytes_max, self.kept_mib_max);
+        [
+            of(idled.each_bytes > bytes_max as f64, format!("a session costs more than {bytes_max} bytes")),
+            of(
+                idled.scrape_p99_ms > self.scrape_p99_ms_max,
+                format!("one scrape in a hundred takes more than {} ms", self.scrape_p99_ms_max),
+            ),
+            of(idled.scrapes_failed > 0, format!("{} scrapes failed", idled.scrapes_failed)),
+            of(kept_kib > mib_max * 1024, format!("more than {mib_max} MiB are not given back")),
+            of(left > DATABASE_FILES, format!("{left} descriptors are not given back")),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// A wave while it idled.
 struct Idled {
     words: String,
+    rss_before_kib: u64,
     descriptors_before: usize,
+    each_bytes: f64,
+    scrape_p99_ms: f64,
+    scrapes_failed: u64,
+}
+
+/// The server when a wave has gone.
+struct Gone {
+    words: String,
+    rss_kib: u64,
+    descriptors: usize,
 }
 
 async fn idle(world: &World, plan: Plan) -> Result<Idled, Failed> {
@@ -82,14 +135,14 @@ async fn idle(world: &World, plan: Plan) -> Result<Idled, Failed> {
     tokio::time::sleep(settle).await;
     let rss_with = server.rss_kib()?;
     let meter = Meter::read(server)?;
-    let scrapes = scrape(world, plan.scrapes).await?;
+    let (scraped, scrapes) = scrape(world, plan.scrapes).await?;
     let used = meter.used(server)?;
     if lost.get() > 0 {
         return Err(format!("{} idle sessions were lost", lost.get()).into());
     }
     let each = (rss_with as f64 - rss_before as f64) * 1024.0 / plan.sessions.max(1) as f64;
     let words = format!(
-        "{} idle sessions opened in {:.1} s: {each:.0} bytes each (RSS {:.1} -> {:.1} MiB after {} s); descriptors {descriptors_before} -> {}; {scrapes}; {used}",
+        "{} idle sessions opened in {:.1} s: {each:.0} bytes each (RSS {:.1} -> {:.1} MiB after {} s); descriptors {descriptors_before} -> {}; {scraped} {scrapes}; {used}",
         plan.sessions,
         opened.as_secs_f64(),
         mib(rss_before),
@@ -97,7 +150,14 @@ async fn idle(world: &World, plan: Plan) -> Result<Idled, Failed> {
         plan.settle,
         server.descriptors()?,
     );
-    Ok(Idled { words, descriptors_before })
+    Ok(Idled {
+        words,
+        rss_before_kib: rss_before,
+        descriptors_before,
+        each_bytes: each,
+        scrape_p99_ms: scrapes.p99().as_secs_f64() * 1e3,
+        scrapes_failed: scrapes.failed(),
+    })
 }
 
 /// Opens them, and leaves each with a task that answers its pings.
@@ -130,7 +190,7 @@ async fn rest(client: &Client, mut inbox: Inbox) -> std::io::Result<()> {
 }
 
 /// Asks again and again on a connection that is kept, as Prometheus does: for the metrics, and where there are none for the health.
-async fn scrape(world: &World, times: usize) -> Result<String, Failed> {
+async fn scrape(world: &World, times: usize) -> Result<(String, Tally), Failed> {
     let client = awc::Client::new();
     let get =
         |path: &str| client.get(format!("http://{}{path}", world.daemon.dashboard)).bearer_auth(TOKEN).send();
@@ -146,22 +206,24 @@ async fn scrape(world: &World, times: usize) -> Result<String, Failed> {
         tally.answer(asked.elapsed(), failure.as_deref());
         tokio::time::sleep(SCRAPE_EVERY).await;
     }
-    Ok(format!("GET {path} ({bytes} bytes) {tally}"))
+    Ok((format!("GET {path} ({bytes} bytes)"), tally))
 }
 
 /// Waits for the descriptors to be back, and says what is.
-fn gone(server: Process, idled: &Idled, settle: f64) -> Result<String, Failed> {
+fn gone(server: Process, idled: &Idled, settle: f64) -> Result<Gone, Failed> {
     let left = Instant::now();
     while server.descriptors()? > idled.descriptors_before + DATABASE_FILES && left.elapsed() < GONE_WITHIN {
         std::thread::sleep(Duration::from_millis(50));
     }
     let (descriptors, took) = (server.descriptors()?, left.elapsed());
     std::thread::sleep(Duration::from_secs_f64(settle));
-    Ok(format!(
+    let rss_kib = server.rss_kib()?;
+    let words = format!(
         "after they are gone: descriptors {descriptors} within {:.1} s, RSS {:.1} MiB after {settle} s more",
         took.as_secs_f64(),
-        mib(server.rss_kib()?),
-    ))
+        mib(rss_kib),
+    );
+    Ok(Gone { words, rss_kib, descriptors })
 }
 
 fn mib(kib: u64) -> f64 {

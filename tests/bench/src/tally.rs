@@ -53,6 +53,11 @@ impl Tally {
         self.errors.values().sum()
     }
 
+    /// What 99 of 100 answers took at most.
+    pub(crate) fn p99(&self) -> Duration {
+        Duration::from_nanos(self.latency.value_at_quantile(0.99))
+    }
+
     /// Such as `p50 0.21 ms, p95 .., p99 .., max ..`.
     pub(crate) fn latencies(&self) -> String {
         let millis = |nanos: u64| nanos as f64 / 1e6;
