@@ -52,8 +52,10 @@ function state() {
   if (part("load")?.draining) return ["Draining: no new calls are taken", "bad"];
   const down = health.filter(([name, one]) => one.status === "down" && !name.startsWith("provider:")).map(([name]) => name);
   if (down.length) return [`Not well: ${down.join(", ")} down`, "bad"];
-  const away = health.filter(([, one]) => one.status !== "ok").map(([name]) => name.replace("provider:", ""));
-  if (away.length) return [`Working, without ${away.join(", ")}`, "warn"];
+  const sick = health.filter(([, one]) => one.status !== "ok").map(([name]) => name);
+  const away = sick.filter((name) => name.startsWith("provider:")).map((name) => name.slice("provider:".length));
+  const parts = sick.filter((name) => !name.startsWith("provider:"));
+  if (sick.length) return [["Working", away.length && `without ${away.join(", ")}`, parts.length && `look at ${parts.join(", ")}`].filter(Boolean).join(", "), "warn"];
   return ["All is well", "ok"];
 }
 

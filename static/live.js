@@ -31,9 +31,10 @@ const next = (until) => until ? `Next probe in ${Math.max(0, Math.ceil((until - 
 // Ends of calls that are no failure.
 const FINE = ["completed", "cancelled", "replayed"];
 
-function firstToken(name) {
-  const times = all("call").map(([, call]) => call).filter((call) => call.provider === name && call.first_token_ms != null).map((call) => call.first_token_ms).sort((a, b) => a - b);
-  return times.length ? h("span", { title: `Median of the last ${times.length} calls` }, ms(times[Math.ceil(times.length / 2) - 1])) : null;
+// The middle one of the provider's answered calls that are shown.
+function median(name, of) {
+  const times = all("call").map(([, call]) => call).filter((call) => call.provider === name && call.phase === "completed" && call[of] != null).map((call) => call[of]).sort((a, b) => a - b);
+  return times.length ? h("span", { title: `Median of the last ${times.length} answered calls` }, ms(times[Math.ceil(times.length / 2) - 1])) : null;
 }
 
 function provider(name, stand, gauge, sums) {
@@ -46,7 +47,7 @@ function provider(name, stand, gauge, sums) {
   const models = Object.entries(stand.models).map(([model, one]) => h("li", {}, h("span", { class: "mono" }, model), pill(...(WORDS[one.state] ?? [one.state])),
     h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : null));
   const box = card(name, [pill(word, tone), h("span", { class: "soft mono" }, stand.host)], h("div", { class: "body" },
-    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", firstToken(name)], ["Key", stand.key_fingerprint]]),
+    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", median(name, "first_token_ms")], ["Total, p50", median(name, "ms")], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),
     h("p", { class: "story" }, story(stand.own, stand.parked)),
     h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call that it took has failed."),
@@ -68,7 +69,7 @@ export function overview() {
     const gauges = part("load")?.permits ?? [];
     const stands = all("provider");
     // Drawn anew only when something is different, so that focus stays where it is.
-    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, part("breakdown")?.outcomes, stands.map(([name]) => firstToken(name)), stands.some(([, one]) => one && (one.own.until || one.parked || one.own.state !== "closed")) ? Math.floor(Date.now() / 1000) : 0]);
+    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, part("breakdown")?.outcomes, stands.map(([name]) => ["first_token_ms", "ms"].map((of) => median(name, of)?.innerText)), stands.some(([, one]) => one && (one.own.until || one.parked || one.own.state !== "closed")) ? Math.floor(Date.now() / 1000) : 0]);
     if (words === drawn) return;
     drawn = words;
     const focused = document.activeElement?.dataset?.order;

@@ -11,10 +11,16 @@ mod database;
 mod doors;
 #[path = "dashboard/feed.rs"]
 mod feed;
+#[path = "support/http.rs"]
+mod http;
 #[path = "dashboard/looks.rs"]
 mod looks;
+#[path = "dashboard/numbers.rs"]
+mod numbers;
 #[path = "dashboard/observations.rs"]
 mod observations;
+#[path = "dashboard/panels.rs"]
+mod panels;
 #[path = "dashboard/payloads.rs"]
 mod payloads;
 #[path = "support/server.rs"]

@@ -45,6 +45,10 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     range.holds("limits.result_ttl_h", limits.result_ttl.as_secs() / 3600, 1, 90 * 24)?;
     range.holds("limits.drain_s", limits.drain.as_secs(), 0, WAIT_S_MAX)?;
     range.holds("metrics.flush_s", metrics.flush.as_secs(), 1, 600)?;
+    range.holds("alerts.breaker_open_s", alerts.breaker_open.as_secs(), 1, WAIT_S_MAX)?;
+    if let Some(budget) = alerts.daily_budget_usd {
+        range.holds("alerts.daily_budget_usd", budget, 0.01, 1e6)?;
+    }
     for (name, provider) in providers {
         let key = |field: &str| format!("providers.{name}.{field}");
         if let Some(calls) = provider.max_in_flight {

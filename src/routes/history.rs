@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::routes::answer::{found, read};
 use crate::routes::{Door, Panel};
 use crate::security::{Refusal, Scope};
+use crate::wiring::Reloader;
 
 /// Rows of one page.
 const PAGE: u16 = 50;
@@ -75,12 +76,11 @@ pub(super) async fn metrics(
 pub(super) async fn config(
     request: HttpRequest,
     door: web::Data<Door>,
-    panel: web::Data<Panel>,
 ) -> Result<HttpResponse, Refusal> {
     door.check(&request, Scope::Dashboard)?;
     Ok(found(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": clock::now().duration_since(door.started).as_secs(),
-        "config": *panel.config,
+        "config": door.reloader.as_ref().map(Reloader::in_force),
     })))
 }

@@ -61,8 +61,20 @@ async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
     }
     let ours = [held, ("Origin", own.as_str()), ("x-exai-page", "1")];
     assert_eq!(ask("POST", "/api/breakers", &ours, &order).await.status, 200);
+    // Logging out ends what this login opened, and nothing else.
+    let another = cookie_of(&ask("POST", "/api/login", &[("Origin", &own)], &right).await);
+    let watch = async |cookie: &str| ws::connect(to, "/feed", &[("Cookie", cookie)]).await.unwrap();
+    let (mut first, mut second, mut other) = (watch(&cookie).await, watch(&cookie).await, watch(&another).await);
     assert_eq!(ask("POST", "/api/logout", &ours, "").await.status, 200);
     assert_eq!(ask("GET", "/api/config", &[held], "").await.status, 401, "logged out");
+    for socket in [&mut first, &mut second] {
+        assert_eq!(socket.close_code().await.unwrap(), 1008);
+    }
+    other.send_text("whole").await.unwrap();
+    for _ in 0..2 {
+        other.next_text().await.unwrap();
+    }
+    assert_eq!(ask("GET", "/api/config", &[("Cookie", &another)], "").await.status, 200);
 }
 
 #[tokio::test]

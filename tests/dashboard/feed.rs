@@ -118,7 +118,7 @@ async fn what_is_shown_after_a_storm_is_what_the_journal_of_postgres_has() {
 }
 
 /// The sum of the series of one family of `/metrics` whose labels hold this.
-fn scraped(text: &str, family: &str, labels: &str) -> f64 {
+pub(crate) fn scraped(text: &str, family: &str, labels: &str) -> f64 {
     let series =
         text.lines().filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(labels));
     series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
