@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::server::{SOON, Server, TOKEN};
 
 /// How a browser is started: nothing of the machine's, and nothing that phones anybody.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -24,6 +24,8 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // A page may go from panel to panel faster than any person does.
+    "--disable-ipc-flooding-protection",
     "--enable-logging",
 ];
 
