@@ -20,7 +20,7 @@ const WORDS = { closed: ["closed", "ok"], open: ["open", "bad"], half_open: ["ha
 function story(one, parked) {
   if (parked) return `Parked because of its ${parked.reason}, for ${ago(parked.since)}. ${next(parked.until)}`;
   if (one.state === "closed") return one.failures ? `${one.failures} failures in the last 30 s.` : "Calls go through.";
-  if (one.state === "disabled") return "The operator lets everything through.";
+  if (one.state === "disabled") return "The operator has it let everything through.";
   const why = one.why === "operator" ? "by the operator" : `after failures (${one.why ?? "several"})`;
   const word = WORDS[one.state]?.[0] ?? one.state;
   return `${word[0].toUpperCase()}${word.slice(1)} ${why}, for ${ago(one.since)}. ${next(one.until)}`;
@@ -37,6 +37,13 @@ function median(name, of) {
   return times.length ? h("span", { title: `Median of the last ${times.length} answered calls` }, ms(times[Math.ceil(times.length / 2) - 1])) : null;
 }
 
+// The operator's word on a provider's breaker, or on a model's: each decides for itself.
+function orders(provider, model) {
+  const name = model === null ? provider : `${provider}/${model}`;
+  return ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: model === null ? cls : `small ${cls}`, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
+    onclick: () => act("/api/breakers", { provider, model, order }, `${label}: ${name}.`) }, label));
+}
+
 function provider(name, stand, gauge, sums) {
   if (!stand) return card(name, pill("does not answer", "bad"));
   const position = stand.parked ? "parked" : stand.own.state;
@@ -45,7 +52,7 @@ function provider(name, stand, gauge, sums) {
   const ends = Object.entries(sums?.upstream ?? {}).filter(([key]) => key.startsWith(`${name}:`)).map(([key, n]) => `${n} ${key.slice(name.length + 1)}`);
   const errors = Object.entries(part("breakdown")?.outcomes[name] ?? {}).filter(([kind]) => !FINE.includes(kind));
   const models = Object.entries(stand.models).map(([model, one]) => h("li", {}, h("span", { class: "mono" }, model), pill(...(WORDS[one.state] ?? [one.state])),
-    h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : null));
+    h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : null, h("span", { class: "grow" }), orders(name, model)));
   const box = card(name, [pill(word, tone), h("span", { class: "soft mono" }, stand.host)], h("div", { class: "body" },
     kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", median(name, "first_token_ms")], ["Total, p50", median(name, "ms")], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),
@@ -53,8 +60,7 @@ function provider(name, stand, gauge, sums) {
     h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call that it took has failed."),
     h("p", { class: "soft" }, ends.length ? `Requests ended: ${ends.join(", ")}` : "No request has ended yet."),
     models.length ? h("ul", { class: "models" }, models) : null,
-    h("div", { class: "actions" }, ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: cls, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
-      onclick: () => act("/api/breakers", { provider: name, order }, `${label}: ${name}.`) }, label)))));
+    h("div", { class: "actions" }, orders(name, null))));
   box.dataset.provider = name;
   return box;
 }

@@ -117,6 +117,15 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
         )
         .await;
     assert!(!client.chat("taken again").await.is_error());
+    // A model's breaker alone: the provider's other models go on.
+    browser.click("button[data-order='kimi/kimi-k2.6:force_open']").await;
+    let refused = "return document.querySelector('[data-provider=kimi] .models').innerText.includes('forced open')";
+    browser.until("the model's is open", refused).await;
+    assert_eq!(client.chat("refused").await.kind(), "breaker_open");
+    let other = json!({ "prompt": "of another model", "model": "kimi-k2.7-code" });
+    assert!(!client.call("chat", other).await.is_error());
+    browser.click("button[data-order='kimi/kimi-k2.6:reset']").await;
+    browser.until("it is closed again", &refused.replace("return ", "return !")).await;
 
     // What was done is in the books, and events can be filtered.
     browser.show("events").await;
