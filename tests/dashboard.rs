@@ -19,6 +19,8 @@ mod looks;
 mod numbers;
 #[path = "dashboard/observations.rs"]
 mod observations;
+#[path = "dashboard/pages.rs"]
+mod pages;
 #[path = "dashboard/panels.rs"]
 mod panels;
 #[path = "dashboard/payloads.rs"]
@@ -121,6 +123,9 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     browser.click("button[data-order='kimi/kimi-k2.6:force_open']").await;
     let refused = "return document.querySelector('[data-provider=kimi] .models').innerText.includes('forced open')";
     browser.until("the model's is open", refused).await;
+    browser.run("window.held = document.querySelector(\"button[data-order='kimi/kimi-k2.6:reset']\"); held.focus(); window.told = document.querySelector('[data-provider=kimi] .story')").await;
+    let same = "return !told.isConnected && held.isConnected && document.activeElement === held";
+    browser.until("the card is told anew around its buttons", same).await;
     assert_eq!(client.chat("refused").await.kind(), "breaker_open");
     let other = json!({ "prompt": "of another model", "model": "kimi-k2.7-code" });
     assert!(!client.call("chat", other).await.is_error());
