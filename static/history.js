@@ -56,15 +56,19 @@ export function metrics() {
     try {
       const data = await get(`/api/history?minutes=${range}`);
       const now = Date.now();
+      ranged = data.samples ? null : spent(data.rollups);
+      drawModels();
       charts.replaceChildren(...(data.samples ? ofSamples(data.samples, now) : ofRollups(data.rollups, now - range * 60000, now)));
     } catch (error) { charts.replaceChildren(problem(error)); }
   }
+  // Since the start with the 15 minutes that memory has; of the range where rollups tell it.
+  let ranged = null;
   const drawModels = () => {
-    const sums = part("sums") ?? {};
-    const costs = part("breakdown")?.costs ?? {};
+    const sums = ranged ?? part("sums") ?? {};
+    const costs = ranged?.costs ?? part("breakdown")?.costs ?? {};
     const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n" }, costs[key] === undefined ? "–" : usd(costs[key]))));
-    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent since the start."),
-      h("p", { class: "body soft" }, `Cost since the start: ${usd(sums.cost_usd)}`));
+    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent in this time."),
+      h("p", { class: "body soft" }, `Cost ${ranged ? "in this time" : "since the start"}: ${usd(sums.cost_usd)}`));
   };
   load();
   const again = setInterval(load, 5000);
@@ -87,6 +91,19 @@ function ofSamples(samples, now) {
   ];
 }
 
+// Tokens and cost by model, as the sums since the start have them.
+function spent(rollups) {
+  const found = { tokens: {}, costs: {}, cost_usd: 0 };
+  for (const { metric, labels, count: n, sum } of rollups) {
+    if (metric !== "exai_tokens_total" && metric !== "exai_cost_usd_total") continue;
+    const { provider, model, kind } = JSON.parse(labels);
+    const key = `${provider}:${model}`;
+    if (kind) (found.tokens[key] ??= { prompt: 0, cached: 0, completion: 0, reasoning: 0 })[kind] += n;
+    else { found.costs[key] = (found.costs[key] ?? 0) + sum; found.cost_usd += sum; }
+  }
+  return found;
+}
+
 // One point a window; the lives of the process are summed up.
 function ofRollups(rollups, from, now) {
   const by = (metric, value, fits = () => true) => {
@@ -94,16 +111,20 @@ function ofRollups(rollups, from, now) {
     for (const one of rollups) if (one.metric === metric && fits(JSON.parse(one.labels))) sums.set(one.start, (sums.get(one.start) ?? 0) + value(one));
     return [...sums].sort(([a], [b]) => a - b);
   };
-  const shape = (metric, name) => {
+  const shape = (metric, name, times = 1000) => {
     const worst = new Map();
-    for (const one of rollups) if (one.metric === metric) worst.set(one.start, Math.max(worst.get(one.start) ?? 0, (one[name] ?? 0) * 1000));
+    for (const one of rollups) if (one.metric === metric) worst.set(one.start, Math.max(worst.get(one.start) ?? 0, (one[name] ?? 0) * times));
     return { name, points: [...worst].sort(([a], [b]) => a - b) };
   };
+  const failed = (labels) => !["completed", "cancelled", "replayed"].includes(labels.outcome);
   return [
     chart("Latency of calls", ["p50", "p95", "p99"].map((name) => shape("exai_call_seconds", name)), ms, from, now),
     chart("Calls a window", [{ name: "ended", points: by("exai_calls_total", (one) => one.count) }, { name: "completed", points: by("exai_calls_total", (one) => one.count, (labels) => labels.outcome === "completed") }], short, from, now),
+    chart("Errors a window", [{ name: "failed", points: by("exai_calls_total", (one) => one.count, failed) }], short, from, now),
     chart("Tokens a window", ["prompt", "completion"].map((kind) => ({ name: kind, points: by("exai_tokens_total", (one) => one.count, (labels) => labels.kind === kind) })), short, from, now),
     chart("Cost a window", [{ name: "cost", points: by("exai_cost_usd_total", (one) => one.sum) }], usd, from, now),
+    chart("Memory", [shape("exai_process_resident_memory_bytes", "p50", 1)], (n) => `${short(n)}B`, from, now),
+    chart("Event-loop lag", ["p50", "p99"].map((name) => shape("exai_event_loop_lag_seconds", name)), (n) => `${n.toFixed(1)} ms`, from, now),
   ];
 }
 

@@ -139,7 +139,7 @@ impl Journal {
         let calls = "SELECT '[\"' || id || '\",\"' || state || '\",' || COALESCE(error, 'null') || ',' || COALESCE(receipt, 'null') || ']' AS t FROM calls";
         let attempts = "SELECT '[\"' || provider || '\",\"' || model || '\",\"' || state || '\",' || CAST(round(COALESCE(cost_usd, 0) * 1000000000) AS BIGINT) || ',' || COALESCE(prompt_tokens, 0) || ',' || COALESCE(completion_tokens, 0) || ']' AS t FROM attempts";
         let turns = "SELECT '[\"' || conversation_id || '\",' || count(*) || ',' || sum(tokens) || ',' || sum(length(content)) || ']' AS t FROM messages GROUP BY conversation_id";
-        let newest = "SELECT '[\"' || metric || '\",' || CAST(CASE metric WHEN 'exai_calls_total' THEN sum(count) WHEN 'exai_call_seconds' THEN round(max(p50) * 1000) ELSE round(sum(sum) * 1000000000) END AS BIGINT) || ']' AS t FROM metrics_1min AS m WHERE window_start = (SELECT max(window_start) FROM metrics_1min WHERE metric = m.metric) GROUP BY metric";
+        let newest = "SELECT '[\"' || metric || '\",' || CAST(CASE metric WHEN 'exai_calls_total' THEN sum(count) WHEN 'exai_call_seconds' THEN round(max(p50) * 1000) WHEN 'exai_event_loop_lag_seconds' THEN round(max(p50) * 1000000000) WHEN 'exai_process_resident_memory_bytes' THEN round(max(p50)) ELSE round(sum(sum) * 1000000000) END AS BIGINT) || ']' AS t FROM metrics_1min AS m WHERE window_start = (SELECT max(window_start) FROM metrics_1min WHERE metric = m.metric) GROUP BY metric";
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let number = |value: &Value| value.as_f64().unwrap();
         Self {
@@ -149,7 +149,11 @@ impl Journal {
             open: world.db.number("SELECT count(*) AS n FROM sessions WHERE closed_at IS NULL").await as f64,
             newest: rows(newest).await.iter().map(|row| {
                 let metric = text(&row[0]);
-                let unit = if metric == "exai_cost_usd_total" { 1e9 } else { 1.0 };
+                let unit = match metric.as_str() {
+                    "exai_cost_usd_total" => 1e9,
+                    "exai_event_loop_lag_seconds" => 1e6,
+                    _ => 1.0,
+                };
                 (metric, number(&row[1]) / unit)
             }).collect(),
             health: world.server.health().await,

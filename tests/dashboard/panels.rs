@@ -159,6 +159,21 @@ pub(crate) fn conversations(found: &mut Found, page: &Value) {
 
 /// Tokens and cost by model, and the charts of the last 15 minutes.
 pub(crate) fn models(found: &mut Found, page: &Value) {
+    let sums = by_model(found, page);
+    let last = |chart: &str, n: usize| {
+        let words = page["charts"][chart][n].as_str().and_then(|words| words.split_once(' '));
+        json!(words.map_or("", |(_, number)| number))
+    };
+    found.is("prompts", &last("Tokens since the start", 0), sums[0]);
+    found.is("answers", &last("Tokens since the start", 1), sums[1]);
+    found.is("cost since the start", &last("Cost since the start", 0), sums[2]);
+    let median = ["of=\"exai_call_seconds\"", "quantile=\"0.5\""];
+    let median = found.scraped("exai_recent_seconds", &median);
+    found.is("p50 of the chart", &last("Latency of the last 5 min", 0), median * 1000.0);
+}
+
+/// The table of tokens and cost; gives the sums of prompts, answers and cost.
+fn by_model(found: &mut Found, page: &Value) -> [f64; 3] {
     let rows = page["tables"]["Tokens by model"].as_array().cloned().unwrap_or_default();
     found.is("models", &json!(rows.len().to_string()), 3.0);
     let mut sums = [0.0; 3];
@@ -184,24 +199,18 @@ pub(crate) fn models(found: &mut Found, page: &Value) {
         found.are(&format!("cost of {model}"), &row["Cost"], wanted, journal[2]);
         sums[2] += wanted;
     }
-    let last = |chart: &str, n: usize| {
-        let words = page["charts"][chart][n].as_str().and_then(|words| words.split_once(' '));
-        json!(words.map_or("", |(_, number)| number))
-    };
-    found.is("prompts", &last("Tokens since the start", 0), sums[0]);
-    found.is("answers", &last("Tokens since the start", 1), sums[1]);
-    found.is("cost since the start", &last("Cost since the start", 0), sums[2]);
-    let median = ["of=\"exai_call_seconds\"", "quantile=\"0.5\""];
-    let median = found.scraped("exai_recent_seconds", &median);
-    found.is("p50 of the chart", &last("Latency of the last 5 min", 0), median * 1000.0);
+    sums
 }
 
-/// The charts of an hour: the newest minute, as the database has it.
+/// The hour: tokens and cost by model, which are all there are, and the charts, whose last point is the newest minute of the database.
 pub(crate) fn rollups(found: &mut Found, page: &Value) {
+    by_model(found, page);
     for (chart, series, metric) in [
         ("Calls a window", "ended", "exai_calls_total"),
         ("Cost a window", "cost", "exai_cost_usd_total"),
         ("Latency of calls", "p50", "exai_call_seconds"),
+        ("Memory", "p50", "exai_process_resident_memory_bytes"),
+        ("Event-loop lag", "p50", "exai_event_loop_lag_seconds"),
     ] {
         let shown = page["charts"][chart][0].as_str().and_then(|words| words.split_once(' '));
         let (name, number) = shown.unwrap_or_default();
