@@ -1,5 +1,5 @@
 // The panels that ask for what was: conversations, metrics, observations, configuration.
-import { ago, card, count, day, dialog, h, ms, pill, say, short, table, usd } from "./dom.js";
+import { ago, card, count, day, dialog, h, kv, ms, pill, say, short, table, usd } from "./dom.js";
 import { get, part, post } from "./feed.js";
 import { chart } from "./chart.js";
 
@@ -7,41 +7,53 @@ const problem = (error) => h("p", { class: "empty error", role: "alert" }, error
 
 export function conversations() {
   const list = table([
-    { name: "Title", text: (c) => c.title, make: (c) => h("button", { type: "button", class: "open", onclick: () => openConversation(c) }, c.title || "(untitled)") },
+    { name: "Conversation", text: (c) => c.title ?? c.id, make: (c) => h("button", { type: "button", class: "open", onclick: () => openConversation(c) }, titleOf(c)) },
     { name: "Tool", text: (c) => c.tool }, { name: "Turns", text: (c) => count(c.turns), n: true }, { name: "Tokens", text: (c) => short(c.tokens), n: true }, { name: "Size", text: (c) => `${short(c.chars)} chars`, n: true },
     { name: "Principal", text: (c) => c.principal }, { name: "Last turn", text: (c) => day(c.updated_at), n: true },
   ], (c) => c.id, "No conversation matches.", "Conversations");
   const said = h("div");
-  const search = h("input", { type: "search", placeholder: "Search titles", "aria-label": "Search conversations" });
+  const search = h("input", { type: "search", placeholder: "Search id, principal, tool", "aria-label": "Search conversations" });
+  const show = h("button", { type: "button", id: "titles", title: "They are the beginnings of what was asked; that you look is noted in the audit.", onclick: () => { titles = true; show.hidden = true; search.placeholder = "Search titles too"; load(); } }, "Show titles");
+  let titles = false;
   const more = h("button", { type: "button", hidden: true, onclick: () => load(rows.at(-1)?.updated_at) }, "Older");
   let rows = [];
   let turn = 0;
   async function load(before) {
     const mine = ++turn;
     try {
-      const found = (await get(`/api/conversations?search=${encodeURIComponent(search.value)}${before ? `&before=${before}` : ""}`)).rows;
+      const found = (await get(`/api/conversations?search=${encodeURIComponent(search.value)}${titles ? "&titles=true" : ""}${before ? `&before=${before}` : ""}`)).rows;
       if (mine !== turn) return;
       rows = before ? [...rows, ...found] : found;
       more.hidden = found.length < 50;
       list.show(rows);
       said.replaceChildren();
-    } catch (error) { said.replaceChildren(problem(error)); }
+    } catch (error) {
+      said.replaceChildren(problem(error));
+      if (titles && mine === turn) { titles = false; show.hidden = false; }
+    }
   }
+  const kept = h("div", { class: "body" });
+  const tell = () => kept.replaceChildren(h("p", { class: "soft" }, "None: clients cannot send files to this server yet. What it keeps are conversations, in the database."),
+    kv([["Database", part("health/storage")?.detail], ["Disk", part("health/disk")?.detail], ["Spool", part("health/spool")?.detail]]));
+  tell();
   let typing;
   search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => load(), 200); });
   load();
-  return { element: card("Conversations", [h("span", { class: "grow" }), search], said, list.element, h("div", { class: "body" }, more)) };
+  return { element: [card("Conversations", [h("span", { class: "grow" }), h("div", { class: "filters" }, search, show)], said, list.element, h("div", { class: "body" }, more)), card("Files", [], kept)],
+    changed: (kinds) => kinds.has("health") && tell() };
 }
+
+const titleOf = (conversation) => conversation.title === null ? `…${conversation.id.slice(-8)}` : conversation.title || "(untitled)";
 
 function openConversation(conversation) {
   const turns = h("div", { class: "body" });
   const read = h("button", { type: "button", onclick: async () => {
     const answer = await post(`/api/conversations/${conversation.id}/read`);
-    const { rows = [] } = await answer.json();
-    turns.replaceChildren(...rows.map((one) => h("article", {}, h("h3", {}, `${one.role} · ${one.model}`), h("div", { class: "turn" }, one.content))));
+    const { rows = [], error } = await answer.json();
+    turns.replaceChildren(error ? problem(error) : "", ...rows.map((one) => h("article", {}, h("h3", {}, `${one.role} · ${one.model}`), h("div", { class: "turn" }, one.content))));
   } }, "Read what was said");
   turns.append(h("p", { class: "soft" }, "Content is shown only when asked for, and that is noted in the audit."), read);
-  dialog(conversation.title || "(untitled)", h("p", { class: "soft mono" }, conversation.id), turns);
+  dialog(titleOf(conversation), h("p", { class: "soft mono" }, conversation.id), turns);
 }
 
 const RANGES = [[15, "15 min"], [60, "1 h"], [360, "6 h"], [1440, "24 h"], [10080, "7 d"], [43200, "30 d"]];

@@ -114,6 +114,16 @@ async fn a_cookie_opens_what_its_token_opens_and_nothing_once_that_is_revoked() 
         assert_eq!(refused.status, 403, "{path}");
         assert!(refused.body.contains("`admin`"), "{path}: {}", refused.body);
     }
+    // What somebody asked is content, its first words too.
+    world.client().await.chat("a canary in the first words").await;
+    let listed = send(to, "GET", "/api/conversations?search=local", &ours, "").await;
+    assert!(listed.body.contains("\"title\":null") && !listed.body.contains("canary"), "{}", listed.body);
+    let sought = send(to, "GET", "/api/conversations?search=canary", &ours, "").await;
+    assert_eq!(sought.body, "{\"rows\":[]}", "nor is it found by them");
+    assert_eq!(send(to, "GET", "/api/conversations?titles=true", &ours, "").await.status, 403);
+    let (status, told) = world.server.get("/api/conversations?titles=true&search=canary").await;
+    assert!(status == 200 && told.contains("a canary in the first words"), "{told}");
+    assert!(world.server.output().contains("operator_reads_titles"));
     let (code, said) = world.server.run(&["token", "revoke", "dashboard"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(send(to, "GET", "/api/config", &ours, "").await.status, 401, "revoked");

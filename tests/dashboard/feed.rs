@@ -181,7 +181,7 @@ async fn storm(db: Database) {
     };
     let (completed, failed) = (of("completed").await, of("failed").await);
     assert_eq!((completed, failed), (32, 8));
-    let (status, listed) = world.server.get("/api/conversations?search=of%20the%20storm").await;
+    let (status, listed) = world.server.get("/api/conversations?titles=true&search=of%20the%20storm").await;
     let listed = serde_json::from_str::<Value>(&listed).unwrap();
     assert_eq!((status, listed["rows"].as_array().map(Vec::len)), (200, Some(32)), "{listed}");
     assert!(listed["rows"][0]["chars"].as_i64() > Some(20) && listed["rows"][0]["turns"] == 2, "{listed}");

@@ -57,6 +57,7 @@ window.hostile = async (text) => {
     if (!button) continue;
     button.click();
     await settled();
+    document.getElementById("titles")?.click();
     document.querySelector("#dialog .body button")?.click();
     await settled();
     amiss.push(...judge(`${panel}, opened`));

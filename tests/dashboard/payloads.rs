@@ -94,6 +94,11 @@ async fn what_others_wrote_is_text_and_nothing_else() {
     ] {
         browser.show(panel).await;
         browser.until("every one is shown", &rows(50)).await;
+        if panel == "conversations" {
+            browser.click("#titles").await;
+            let titles = "return document.getElementById('main').innerText.includes('alert(50)')";
+            browser.until("titles are shown", titles).await;
+        }
         // Each is opened, and read where it holds content.
         let all = format!(
             "let told = '';

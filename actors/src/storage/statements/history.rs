@@ -39,7 +39,17 @@ pub(crate) async fn conversations(
     let mut wanted = conversations::table.into_boxed();
     if let Some(search) = &browse.search {
         let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        wanted = wanted.filter(conversations::title.like(format!("%{escaped}%")).escape('\\'));
+        let (begins, has) = (format!("{escaped}%"), format!("%{escaped}%"));
+        let of_all = conversations::id
+            .like(begins)
+            .escape('\\')
+            .or(conversations::principal.like(has.clone()).escape('\\'))
+            .or(conversations::tool.like(has.clone()).escape('\\'));
+        wanted = if browse.titles {
+            wanted.filter(of_all.or(conversations::title.like(has).escape('\\')))
+        } else {
+            wanted.filter(of_all)
+        };
     }
     if let Some(before) = browse.before {
         wanted = wanted.filter(conversations::updated_at.lt(before.0));
@@ -74,7 +84,7 @@ pub(crate) async fn conversations(
             chars: size.and_then(|size| size.2).unwrap_or(0),
             id,
             principal,
-            title,
+            title: browse.titles.then_some(title),
             tool,
             turns,
             created_at: UtcMillis(created_at),
