@@ -59,7 +59,10 @@ async fn calls_breakers_and_the_bill_wake_the_operator_once() {
     assert!(!client.chat("a dear one").await.is_error());
     assert_eq!(world.server.operate(&order("force_open")).await.0, 200);
     let notice = sink.until("breaker_open", "firing", 1).await;
-    assert_eq!((&notice["subject"], &notice["detail"]), (&json!("kimi"), &json!("the circuit breaker of kimi has not been closed for 2 s")));
+    assert_eq!(
+        (&notice["subject"], &notice["detail"]),
+        (&json!("kimi"), &json!("the circuit breaker of kimi has not been closed for 2 s"))
+    );
     assert_eq!(world.server.operate(&order("reset")).await.0, 200);
     let notice = sink.until("budget_near", "firing", 1).await;
     assert!(notice["detail"].as_str().unwrap().contains("of the 0.01 US dollars of the day"), "{notice}");
@@ -88,7 +91,11 @@ async fn a_full_disk_wakes_and_room_is_told() {
     disk.clear();
     sink.until("disk_low", "resolved", 1).await;
     let output = world.server.output();
-    assert_eq!(output.lines().filter(|line| line.contains("alert: ") && line.contains("disk_low")).count(), 1, "{output}");
+    assert_eq!(
+        output.lines().filter(|line| line.contains("alert: ") && line.contains("disk_low")).count(),
+        1,
+        "{output}"
+    );
 }
 
 #[tokio::test]

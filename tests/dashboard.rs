@@ -121,7 +121,8 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     assert!(!client.chat("taken again").await.is_error());
     // A model's breaker alone: the provider's other models go on.
     browser.click("button[data-order='kimi/kimi-k2.6:force_open']").await;
-    let refused = "return document.querySelector('[data-provider=kimi] .models').innerText.includes('forced open')";
+    let refused =
+        "return document.querySelector('[data-provider=kimi] .models').innerText.includes('forced open')";
     browser.until("the model's is open", refused).await;
     browser.run("window.held = document.querySelector(\"button[data-order='kimi/kimi-k2.6:reset']\"); held.focus(); window.told = document.querySelector('[data-provider=kimi] .story')").await;
     let same = "return !told.isConnected && held.isConnected && document.activeElement === held";

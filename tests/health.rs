@@ -1,5 +1,6 @@
 //! The truth table of `/health`: every dependency is made sick in turn and says so within 5 s, gets well by itself, and never takes
 //! `/health/live` along.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
@@ -91,7 +92,8 @@ async fn every_part_is_told_of_and_busy_is_not_sick() {
 /// Kimi does this with every request: the part is sick by then, and well once Kimi is and somebody asks again.
 async fn provider(script: &str, says: &str) {
     let world = World::with(Database::sqlite(), |with| {
-        with.set("EXAI_PROVIDERS__KIMI__FIRST_BYTE_TIMEOUT_S", "1").set("EXAI_PROVIDERS__KIMI__IDLE_TIMEOUT_S", "1");
+        with.set("EXAI_PROVIDERS__KIMI__FIRST_BYTE_TIMEOUT_S", "1")
+            .set("EXAI_PROVIDERS__KIMI__IDLE_TIMEOUT_S", "1");
     })
     .await;
     let mut client = world.client().await;

@@ -138,7 +138,8 @@ impl Rules {
             signs.push(alone(ERROR_RATE, Duration::ZERO, detail));
         }
         if let Some(Spent { today_usd, budget_usd }) = seen.spent.filter(Spent::is_near) {
-            let detail = format!("{today_usd:.2} of the {budget_usd:.2} US dollars of the day (UTC) are spent");
+            let detail =
+                format!("{today_usd:.2} of the {budget_usd:.2} US dollars of the day (UTC) are spent");
             signs.push(alone(BUDGET_NEAR, Duration::ZERO, detail));
         }
         // Between two outcomes it stands still; it has ceased to grow when it shrinks.

@@ -80,10 +80,7 @@ pub(super) async fn metrics(
 }
 
 /// `GET /api/config`: what is in force, secrets masked, and what the server is.
-pub(super) async fn config(
-    request: HttpRequest,
-    door: web::Data<Door>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn config(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
     door.check(&request, Scope::Dashboard)?;
     Ok(found(&json!({
         "version": env!("CARGO_PKG_VERSION"),

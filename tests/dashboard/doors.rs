@@ -64,7 +64,8 @@ async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
     // Logging out ends what this login opened, and nothing else.
     let another = cookie_of(&ask("POST", "/api/login", &[("Origin", &own)], &right).await);
     let watch = async |cookie: &str| ws::connect(to, "/feed", &[("Cookie", cookie)]).await.unwrap();
-    let (mut first, mut second, mut other) = (watch(&cookie).await, watch(&cookie).await, watch(&another).await);
+    let (mut first, mut second, mut other) =
+        (watch(&cookie).await, watch(&cookie).await, watch(&another).await);
     assert_eq!(ask("POST", "/api/logout", &ours, "").await.status, 200);
     assert_eq!(ask("GET", "/api/config", &[held], "").await.status, 401, "logged out");
     for socket in [&mut first, &mut second] {

@@ -56,7 +56,9 @@ async fn numbers(db: Database) {
         settle(&browser, &world, panel, check).await;
     }
     browser.picture("numbers-metrics-1440").await;
-    browser.run("[...document.querySelectorAll('.seg button')].find((one) => one.innerText === '1 h').click()").await;
+    browser
+        .run("[...document.querySelectorAll('.seg button')].find((one) => one.innerText === '1 h').click()")
+        .await;
     settle(&browser, &world, "metrics", rollups).await;
     browser.close().await;
 }
@@ -90,10 +92,14 @@ async fn storm(world: &World) -> Vec<Client> {
     let given_up = clients[0].begin_call("chat", json!({ "prompt": "given up" })).await;
     world.until_asked(asked + 1).await;
     clients[0].cancel(given_up).await;
-    assert_eq!(clients[1].call("chat", json!({ "prompt": "?", "model": "no-such-model" })).await.kind(), "unknown_model");
+    assert_eq!(
+        clients[1].call("chat", json!({ "prompt": "?", "model": "no-such-model" })).await.kind(),
+        "unknown_model"
+    );
     let session = http::open(&world.server, "2025-11-25").await;
     let headers = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
-    let asked = http::request(7, "tools/call", json!({ "name": "chat", "arguments": { "prompt": "over HTTP" } }));
+    let asked =
+        http::request(7, "tools/call", json!({ "name": "chat", "arguments": { "prompt": "over HTTP" } }));
     http::post(&world.server, &headers, &asked).await.answer(7).await;
     clients
 }
@@ -104,7 +110,8 @@ async fn settle(browser: &Browser, world: &World, panel: &str, check: Check) {
     loop {
         let page = browser.run(READ).await;
         let metrics = world.server.get("/metrics").await.1;
-        let mut found = Found { metrics, journal: Journal::read(world).await, amiss: Vec::new(), compared: 0 };
+        let mut found =
+            Found { metrics, journal: Journal::read(world).await, amiss: Vec::new(), compared: 0 };
         check(&mut found, &page);
         if found.amiss.is_empty() && found.compared > 0 {
             return;
@@ -143,19 +150,43 @@ impl Journal {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let number = |value: &Value| value.as_f64().unwrap();
         Self {
-            calls: rows(calls).await.iter().map(|row| (text(&row[0]), text(&row[1]), text(&row[2]["kind"]), row[3].clone())).collect(),
-            attempts: rows(attempts).await.iter().map(|row| (text(&row[0]), text(&row[1]), text(&row[2]), number(&row[3]) / 1e9, [number(&row[4]), number(&row[5])])).collect(),
-            conversations: rows(turns).await.iter().map(|row| (text(&row[0]), [1, 2, 3].map(|n| number(&row[n])))).collect(),
+            calls: rows(calls)
+                .await
+                .iter()
+                .map(|row| (text(&row[0]), text(&row[1]), text(&row[2]["kind"]), row[3].clone()))
+                .collect(),
+            attempts: rows(attempts)
+                .await
+                .iter()
+                .map(|row| {
+                    (
+                        text(&row[0]),
+                        text(&row[1]),
+                        text(&row[2]),
+                        number(&row[3]) / 1e9,
+                        [number(&row[4]), number(&row[5])],
+                    )
+                })
+                .collect(),
+            conversations: rows(turns)
+                .await
+                .iter()
+                .map(|row| (text(&row[0]), [1, 2, 3].map(|n| number(&row[n]))))
+                .collect(),
             open: world.db.number("SELECT count(*) AS n FROM sessions WHERE closed_at IS NULL").await as f64,
-            newest: rows(newest).await.iter().map(|row| {
-                let metric = text(&row[0]);
-                let unit = match metric.as_str() {
-                    "exai_cost_usd_total" => 1e9,
-                    "exai_event_loop_lag_seconds" => 1e6,
-                    _ => 1.0,
-                };
-                (metric, number(&row[1]) / unit)
-            }).collect(),
+            newest: rows(newest)
+                .await
+                .iter()
+                .map(|row| {
+                    let metric = text(&row[0]);
+                    let unit = match metric.as_str() {
+                        "exai_cost_usd_total" => 1e9,
+                        "exai_event_loop_lag_seconds" => 1e6,
+                        _ => 1.0,
+                    };
+                    (metric, number(&row[1]) / unit)
+                })
+                .collect(),
             health: world.server.health().await,
         }
     }

@@ -20,9 +20,8 @@ fn folder_in(page: &str) -> &str {
 #[tokio::test]
 async fn files_are_kept_by_their_content_and_packed() {
     let world = World::start().await;
-    let get = async |path: &str, more: &[(&str, &str)]| {
-        send(world.server.dashboard, "GET", path, more, "").await
-    };
+    let get =
+        async |path: &str, more: &[(&str, &str)]| send(world.server.dashboard, "GET", path, more, "").await;
     let page = get("/", &[]).await;
     assert!(page.head.contains("cache-control: no-cache"), "{}", page.head);
     let folder = folder_in(&page.body).to_owned();
@@ -75,10 +74,15 @@ async fn the_page_is_small_and_painted_at_once() {
     for _ in 0..5 {
         browser.page.refresh().await.unwrap();
         browser
-            .until("it is painted", "return performance.getEntriesByName('first-contentful-paint').length === 1")
+            .until(
+                "it is painted",
+                "return performance.getEntriesByName('first-contentful-paint').length === 1",
+            )
             .await;
         // Shown is the panel, and not an empty frame.
-        browser.until("the panel is there", "return document.querySelector('[data-provider]') !== null").await;
+        browser
+            .until("the panel is there", "return document.querySelector('[data-provider]') !== null")
+            .await;
         let paint = "return performance.getEntriesByName('first-contentful-paint')[0].startTime";
         paints.push(browser.run(paint).await.as_f64().unwrap());
     }
@@ -90,7 +94,9 @@ async fn the_page_is_small_and_painted_at_once() {
 #[tokio::test]
 async fn the_configuration_shown_is_the_one_in_force() {
     let world = World::with(Database::sqlite(), |with| {
-        with.config("[limits]\nglobal = 5\n[alerts]\nwebhook_url = \"https://hooks.example.com/T0-secret\"\n");
+        with.config(
+            "[limits]\nglobal = 5\n[alerts]\nwebhook_url = \"https://hooks.example.com/T0-secret\"\n",
+        );
     })
     .await;
     let shown = async || serde_json::from_str::<Value>(&world.server.get("/api/config").await.1).unwrap();
@@ -106,5 +112,8 @@ async fn the_configuration_shown_is_the_one_in_force() {
     assert_eq!(code, Some(0), "{said}");
     let after = shown().await;
     assert_eq!(after["config"]["limits"]["global"], 6);
-    assert_eq!(after["config"]["limits"]["drain_s"], before["config"]["limits"]["drain_s"], "it waits for a restart");
+    assert_eq!(
+        after["config"]["limits"]["drain_s"], before["config"]["limits"]["drain_s"],
+        "it waits for a restart"
+    );
 }

@@ -22,7 +22,11 @@ pub(crate) fn strip(found: &mut Found, page: &Value) {
     found.is("throughput", &shown("Throughput"), all / 60.0);
     found.is("errors", &shown("Errors, 5 min"), 100.0 * failed / all);
     let of_journal = found.journal.calls_in("failed") + refused;
-    found.same("errors in words", &strip["Errors, 5 min"][1], &format!("{of_journal} of {}", journal + refused));
+    found.same(
+        "errors in words",
+        &strip["Errors, 5 min"][1],
+        &format!("{of_journal} of {}", journal + refused),
+    );
     for (name, quantile) in [("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99")] {
         let labels = ["of=\"exai_call_seconds\"", &format!("quantile=\"{quantile}\"")];
         let seconds = found.scraped("exai_recent_seconds", &labels);
@@ -67,11 +71,17 @@ pub(crate) fn providers(found: &mut Found, page: &Value) {
             found.are(&format!("{name} failed by {kind}"), &json!(n), wanted, of_kind as f64);
         }
         let outcomes = found.scraped("exai_calls_total", &[&label]);
-        let fine = FINE.map(|end| found.scraped("exai_calls_total", &[&label, &format!("outcome=\"{end}\"")]));
+        let fine =
+            FINE.map(|end| found.scraped("exai_calls_total", &[&label, &format!("outcome=\"{end}\"")]));
         let sum = failed.iter().filter_map(|(_, n)| n.parse::<f64>().ok()).sum::<f64>();
-        found.is(&format!("failures of {name}"), &json!(sum.to_string()), outcomes - fine.iter().sum::<f64>());
+        found.is(
+            &format!("failures of {name}"),
+            &json!(sum.to_string()),
+            outcomes - fine.iter().sum::<f64>(),
+        );
         for (shown, field) in [("First token, p50", "first_token_ms"), ("Total, p50", "total_ms")] {
-            let receipts = found.journal.calls.iter().map(|call| &call.3).filter(|one| one["provider"] == name);
+            let receipts =
+                found.journal.calls.iter().map(|call| &call.3).filter(|one| one["provider"] == name);
             let mut times = receipts.filter_map(|one| one[field].as_f64()).collect::<Vec<_>>();
             times.sort_by(f64::total_cmp);
             let middle = times[times.len().div_ceil(2) - 1];

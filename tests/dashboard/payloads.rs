@@ -142,7 +142,12 @@ async fn no_field_of_any_answer_becomes_more_than_text() {
     observations::seed(&world, 3).await;
     let browser = Browser::open(&world.server).await;
     browser.log_in().await;
-    browser.until("there is a call", "location.hash = '#calls'; return document.querySelector('button[data-call]') !== null").await;
+    browser
+        .until(
+            "there is a call",
+            "location.hash = '#calls'; return document.querySelector('button[data-call]') !== null",
+        )
+        .await;
     assert_eq!(browser.run(HOSTILE).await, 8);
     for payload in PAYLOADS {
         let amiss = browser.run(&format!("return hostile({})", json!(payload))).await;

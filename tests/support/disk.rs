@@ -25,7 +25,10 @@ impl Disk {
 
     /// Leaves no room on it.
     pub fn fill(&self) {
-        assert!(fs::write(self.path().join("filler"), vec![1; 32 << 20]).is_err(), "the disk is larger than it should be");
+        assert!(
+            fs::write(self.path().join("filler"), vec![1; 32 << 20]).is_err(),
+            "the disk is larger than it should be"
+        );
     }
 
     /// Makes room again.
