@@ -3,6 +3,8 @@
 
 #[path = "support/exai.rs"]
 mod exai;
+#[path = "support/ports.rs"]
+mod ports;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,6 +12,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use exai::Home;
+use ports::free_port;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -24,10 +27,6 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn serve(home: &mut Home) -> Daemon {

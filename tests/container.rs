@@ -4,11 +4,12 @@
 
 #[path = "support/exai.rs"]
 mod exai;
+#[path = "support/ports.rs"]
+mod ports;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use exai::{Home, Ran};
 use exai_upstream::{Make, Script, Upstream};
+use ports::free_port;
 
 /// What must appear in no output.
 const KEY: &str = "sk-canary-of-the-container";
@@ -144,7 +146,7 @@ fn the_containers_start_serves_and_drains() {
     fs::copy(env!("CARGO_BIN_EXE_exai"), &program).unwrap();
     fs::create_dir(home.folder().join("data")).unwrap();
     let data = home.folder().join("data").display().to_string();
-    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = || free_port().to_string();
     for (name, value) in [
         ("EXAI_TOKEN", TOKEN),
         ("MOONSHOT_API_KEY", KEY),

@@ -3,10 +3,12 @@
 
 #[path = "support/exai.rs"]
 mod exai;
+#[path = "support/ports.rs"]
+mod ports;
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use exai::{Home, Ran};
 use exai_upstream::{Make, Options, Upstream};
+use ports::free_port;
 
 const TOKEN: &str = "a-token-for-the-tests-of-doctor";
 const KEY: &str = "sk-of-the-tests-of-doctor";
@@ -23,10 +26,6 @@ const KEY: &str = "sk-of-the-tests-of-doctor";
 struct Machine {
     home: Home,
     _kimi: Upstream,
-}
-
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn machine() -> Machine {

@@ -9,6 +9,8 @@ mod bridge;
 mod exai;
 #[path = "stdio/outages.rs"]
 mod outages;
+#[path = "support/ports.rs"]
+mod ports;
 
 use std::collections::BTreeMap;
 use std::process::Command;

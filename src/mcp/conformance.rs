@@ -10,16 +10,19 @@ mod changes;
 mod contents;
 mod library;
 mod rounds;
+mod tasks;
 
 use std::borrow::Cow;
 
+use exai_actors::tools::Toolbox;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, CompleteRequestParams,
-    CompleteResult, ContentBlock, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, Reference, SamplingCapability,
-    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
-    Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities,
+    CompleteRequestParams, CompleteResult, ContentBlock, GetPromptRequestParams, GetPromptResponse,
+    GetTaskParams, GetTaskResult, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, Reference, SamplingCapability, ServerCapabilities, ServerConfig,
+    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
@@ -42,6 +45,15 @@ impl From<Handler> for Fixtures {
     }
 }
 
+impl Fixtures {
+    /// The schema of a tool's arguments.
+    pub(super) fn input_schema<'a>(toolbox: &'a Toolbox, tool: &str) -> Option<Cow<'a, JsonObject>> {
+        let own = contents::tools().find(|own| own.name == tool);
+        own.map(|own| Cow::Owned(JsonObject::clone(&own.input_schema)))
+            .or_else(|| Handler::input_schema(toolbox, tool))
+    }
+}
+
 impl ServerHandler for Fixtures {
     fn get_info(&self) -> ServerConfig {
         let mut info = self.product.get_info();
@@ -54,6 +66,7 @@ impl ServerHandler for Fixtures {
             .enable_resources_subscribe()
             .enable_tools()
             .enable_tool_list_changed()
+            .enable_tasks()
             .build();
         info
     }
@@ -69,7 +82,7 @@ impl ServerHandler for Fixtures {
     ) -> Result<ListToolsResult, ErrorData> {
         let mut list = self.product.list_tools(request, context).await?;
         list.tools.extend(contents::tools().chain(asking::tools()).chain(rounds::tools()));
-        list.tools.extend(changes::tools());
+        list.tools.extend(changes::tools().chain(tasks::tools()));
         Ok(list)
     }
 
@@ -84,6 +97,9 @@ impl ServerHandler for Fixtures {
         if rounds::has(&request.name) {
             return rounds::tool(&self.product.principal, request, &context);
         }
+        if tasks::has(&request.name) {
+            return tasks::tool(request, &context).await;
+        }
         match &*request.name {
             "test_missing_capability" => {
                 if can(&context).sampling.is_some() {
@@ -95,6 +111,7 @@ impl ServerHandler for Fixtures {
             }
             "test_trigger_tool_change" => Ok(changes::tell(changes::Change::Tools)),
             "test_trigger_prompt_change" => Ok(changes::tell(changes::Change::Prompts)),
+            contents::RECONNECTION => Ok(contents::reconnection(&context).await),
             name if asking::has(name) => Ok(asking::tool(&request, &context).await),
             name if contents::takes_time(name) => {
                 let level = changes::level(self.product.session);
@@ -196,6 +213,30 @@ impl ServerHandler for Fixtures {
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         library::watched(&request.uri)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        tasks::TASKS.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::TASKS.update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::TASKS.cancel_task(&request.task_id)
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

@@ -10,8 +10,8 @@ use exai_actors::tools::{Definition, Toolbox};
 use futures_util::FutureExt;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, GetPromptRequestParams,
-    GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    GetPromptResponse, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
     ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
@@ -58,6 +58,14 @@ pub(crate) struct Draining {
     pub(crate) begun: CancellationToken,
     /// How long running calls get.
     pub(crate) within: Duration,
+}
+
+impl Handler {
+    /// The schema of a tool's arguments.
+    pub(super) fn input_schema<'a>(toolbox: &'a Toolbox, tool: &str) -> Option<Cow<'a, JsonObject>> {
+        let definition = toolbox.definitions().iter().find(|definition| definition.name == tool)?;
+        Some(Cow::Borrowed(&definition.input_schema))
+    }
 }
 
 impl ServerHandler for Handler {

@@ -5,7 +5,7 @@ mod headers;
 mod life;
 mod replies;
 mod sessions;
-mod stream;
+pub(super) mod stream;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::headers::{SESSION, VERSION, only};
 use self::replies::{
-    EVENTS, FULL_RETRY, JSON, full, refused_message, respond, streamed, too_fast, too_much_noise,
+    EVENTS, FULL_RETRY, JSON, Wanted, full, refused_message, respond, streamed, too_fast, too_much_noise,
     unknown_session, wrong,
 };
 use self::sessions::Session;
@@ -193,14 +193,14 @@ impl Post {
         if !wants_answer {
             return HttpResponse::Accepted().finish();
         }
-        respond(&log, resumable, false, (self.place, None)).await
+        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, None)).await
     }
 
     /// A request of the era without sessions.
     async fn alone(self, message: Box<ClientJsonRpcMessage>) -> HttpResponse {
         let JsonRpcMessage::Request(asked) = &*message else { return HttpResponse::Accepted().finish() };
         let id = asked.id.clone();
-        if let Err(error) = headers::agree(self.request.headers(), &asked.request) {
+        if let Err(error) = headers::agree(self.request.headers(), &asked.request, &self.door.toolbox) {
             return refused_message(&Fault { id: Some(id), error }, true);
         }
         let is_call = matches!(asked.request, ClientRequest::CallToolRequest(_));
@@ -214,7 +214,7 @@ impl Post {
         let (log, service) = (visitor.passing(), CancellationToken::new());
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         life::answer(&self.door, &visitor, incoming, (service.clone(), self.pass));
-        respond(&log, false, true, (self.place, Some(service.drop_guard()))).await
+        respond(&log, Wanted::by(&self.request, false, true), (self.place, Some(service.drop_guard()))).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Streamable HTTP in front of our WebSocket or our bridge, as thin as it can be: a session is one connection, a request of 2026-07-28
-//! is one too, and every message goes through as it came. What HTTP has beside the messages (a status, a session's name) is made up here.
+//! is one too, or takes a bridge that another has done with, and every message goes through as it came. What HTTP has beside the
+//! messages (a status, a session's name) is made up here.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ const SESSION: &str = "mcp-session-id";
 
 /// Starts one in front of it.
 pub(crate) fn start(way: Way) -> SocketAddr {
-    let relay = web::Data::new(Relay { way, sessions: Mutex::default() });
+    let relay = web::Data::new(Relay { way, sessions: Mutex::default(), done_with: Mutex::default() });
     let app = move || {
         let resource = web::resource("/mcp").app_data(relay.clone());
         let resource = resource.route(web::post().to(post)).route(web::get().to(listen));
@@ -34,6 +35,8 @@ pub(crate) fn start(way: Way) -> SocketAddr {
 struct Relay {
     way: Way,
     sessions: Mutex<HashMap<String, Socket>>,
+    /// Bridges without a session and without a request. One more takes longer to launch on a busy machine than the suite waits.
+    done_with: Mutex<Vec<Socket>>,
 }
 
 /// One connection; it closes when its last clone is gone.
@@ -60,20 +63,26 @@ async fn post(request: HttpRequest, body: web::Bytes, relay: web::Data<Relay>) -
             Some(socket) => (socket.clone(), None),
             None => return HttpResponse::NotFound().finish(),
         },
-        None => match open(&request, relay.way).await {
-            Ok(socket) => (socket, None),
-            Err(status) => return HttpResponse::build(status).finish(),
-        },
+        None => {
+            let opens = message["method"] == "initialize" && !is_modern(&message);
+            let done_with = if opens { None } else { relay.done_with.lock().unwrap().pop() };
+            let socket = match done_with {
+                Some(socket) => socket,
+                None => match open(&request, relay.way).await {
+                    Ok(socket) => socket,
+                    Err(status) => return HttpResponse::build(status).finish(),
+                },
+            };
+            let name = opens.then(|| {
+                let mut sessions = relay.sessions.lock().unwrap();
+                let name = format!("session-{}", sessions.len());
+                sessions.insert(name.clone(), socket.clone());
+                name
+            });
+            (socket, name)
+        }
     };
-    let name = name.or_else(|| {
-        let opens = named.is_none() && message["method"] == "initialize" && !is_modern(&message);
-        opens.then(|| {
-            let mut sessions = relay.sessions.lock().unwrap();
-            let name = format!("session-{}", sessions.len());
-            sessions.insert(name.clone(), socket.clone());
-            name
-        })
-    });
+    let keeps = named.is_none() && name.is_none() && matches!(relay.way, Way::Stdio(_));
     let (reply, mut answers) = unbounded_channel();
     let reply = wants_answer.then(|| (message["id"].clone(), reply));
     socket.posts.send(Post { text, reply }).ok();
@@ -86,9 +95,18 @@ async fn post(request: HttpRequest, body: web::Bytes, relay: web::Data<Relay>) -
     }
     let Some(first) = answers.recv().await else { return HttpResponse::BadGateway().finish() };
     if first["method"].is_null() {
+        if keeps {
+            relay.done_with.lock().unwrap().push(socket);
+        }
         return response.status(status_of(&first, is_modern(&message))).json(first);
     }
-    let events = stream::iter([event(&first)]).chain(events(answers, socket));
+    let kept = keeps.then(|| socket.clone());
+    let after = stream::once(async move {
+        // Whoever goes away before the end closes the connection, and that is its cancel.
+        relay.done_with.lock().unwrap().extend(kept);
+    });
+    let after = after.filter_map(|()| async { None });
+    let events = stream::iter([event(&first)]).chain(events(answers, socket)).chain(after);
     response.content_type("text/event-stream").streaming(events)
 }
 

@@ -21,10 +21,10 @@ pub(crate) struct Check {
 
 /// What one run found.
 pub(crate) struct Outcome {
-    /// The checks of every scenario that the set requires.
-    pub(crate) required: BTreeMap<String, Vec<Check>>,
-    /// How the others went, in one line.
-    pub(crate) not_scored: String,
+    /// The checks of every scenario that the set names, those that it does not score too.
+    pub(crate) scenarios: BTreeMap<String, Vec<Check>>,
+    /// The scenarios that it requires.
+    pub(crate) required: Vec<String>,
     /// Whether the suite itself is satisfied.
     pub(crate) ended_well: bool,
     /// All that it said.
@@ -37,9 +37,9 @@ impl Check {
         self.status == "SUCCESS"
     }
 
-    /// Whether it was made and is not satisfied; a SHOULD that is broken counts.
+    /// Whether it is not satisfied, or could not be made; a SHOULD that is broken counts.
     pub(crate) fn is_wrong(&self) -> bool {
-        matches!(self.status.as_str(), "FAILURE" | "WARNING")
+        matches!(self.status.as_str(), "FAILURE" | "WARNING" | "SKIPPED")
     }
 }
 
@@ -55,20 +55,12 @@ pub(crate) fn run(revision: &str, door: SocketAddr) -> Outcome {
     suite.args(["--requirements", revision, "--timeout", SCENARIO_WITHIN_MS, "--output-dir"]);
     let ran = suite.arg(found.path()).current_dir(found.path()).output().unwrap();
     let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
-    let mut all = all_checks(found.path());
-    let required = required(&package.join(format!("requirements/{revision}.yaml")));
-    let required = required.into_iter().map(|scenario| {
-        let checks = all.remove(&scenario).unwrap_or_else(|| panic!("{scenario} did not run:\n{said}"));
-        (scenario, checks)
-    });
-    let required = required.collect();
-    let others = all.iter().map(|(scenario, checks)| {
-        let right = checks.iter().filter(|check| check.is_right()).count();
-        let wrong = checks.iter().filter(|check| check.is_wrong()).count();
-        format!("{scenario} {right} passed, {wrong} failed")
-    });
-    let not_scored = others.collect::<Vec<_>>().join("; ");
-    Outcome { required, not_scored, ended_well: ran.status.success(), said }
+    let scenarios = all_checks(found.path());
+    let Set { required, not_scored } = set(&package.join(format!("requirements/{revision}.yaml")));
+    for scenario in required.iter().chain(&not_scored) {
+        assert!(scenarios.contains_key(scenario), "{scenario} did not run:\n{said}");
+    }
+    Outcome { scenarios, required, ended_well: ran.status.success(), said }
 }
 
 /// Every scenario's checks: each lies in a folder named after it and the time.
@@ -91,11 +83,21 @@ fn all_checks(found: &Path) -> BTreeMap<String, Vec<Check>> {
     read.collect()
 }
 
-/// The scenarios that a set requires of servers: the list under `server:` of a file that is never edited.
-fn required(set: &Path) -> Vec<String> {
-    let text = fs::read_to_string(set).unwrap();
-    let list = text.lines().skip_while(|line| *line != "server:").skip(1);
-    let list = list.map_while(|line| line.strip_prefix("  - ")).map(str::to_owned).collect::<Vec<_>>();
-    assert!(list.len() >= 30, "{} lists {list:?}", set.display());
-    list
+/// The scenarios that a set has for servers.
+struct Set {
+    required: Vec<String>,
+    not_scored: Vec<String>,
+}
+
+/// Reads a set: a file that is never edited.
+fn set(path: &Path) -> Set {
+    let text = fs::read_to_string(path).unwrap();
+    let (_, lists) = text.split_once("\nserver:\n").unwrap();
+    let (_, others) = text.split_once("\nnot_scored:\n").unwrap();
+    let required = lists.lines().map_while(|line| line.strip_prefix("  - ")).map(str::to_owned);
+    let required = required.collect::<Vec<_>>();
+    assert!(required.len() >= 30, "{} lists {required:?}", path.display());
+    let others = others.split("  - scenario: ").filter(|other| other.contains("\n    leg: server\n"));
+    let not_scored = others.filter_map(|other| other.lines().next()).map(str::to_owned).collect();
+    Set { required, not_scored }
 }

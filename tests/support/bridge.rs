@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,6 +13,7 @@ use exai_upstream::{Make, Upstream};
 use serde_json::{Value, json};
 
 use crate::exai::{Home, within};
+use crate::ports::free_port;
 
 /// The longest that anything may take that comes soon.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -244,10 +245,6 @@ fn collect(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Sends a signal by name.

@@ -30,8 +30,22 @@ _as_postgres() {
     fi
 }
 
+# Below the ports that the system gives to connections: one of those could have it, even one that is trying to reach it, when the
+# server is started again.
 _free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 - <<'END'
+import random, socket
+
+while True:
+    port = random.randrange(15000, 30000)
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break
+END
 }
 
 start_postgres() {

@@ -245,17 +245,14 @@ impl Consultation {
     /// The answer that the journal has already, if it was not this call that was written.
     async fn replayed(&self, written: Written) -> Option<Asked> {
         let (store, owner) = (&self.desk.setup.store, &self.request.caller.principal);
-        Some(Asked::Replayed(Box::new(match written {
-            Written::DuplicateKey => replay(store, &self.request).await,
-            Written::Undelivered(call) => replay_call(store, owner, call).await,
-            Written::Done
-            | Written::Absent(_)
-            | Written::Recovered { .. }
-            | Written::Expired(_)
-            | Written::Acknowledged(_) => {
-                return None;
-            }
-        })))
+        let answer = if let Written::Undelivered(call) = written {
+            replay_call(store, owner, call).await
+        } else if let Written::DuplicateKey = written {
+            replay(store, &self.request).await
+        } else {
+            return None;
+        };
+        Some(Asked::Replayed(Box::new(answer)))
     }
 
     /// Makes one upstream request, and tells its progress.

@@ -76,20 +76,8 @@ impl Journal {
     }
 
     async fn opened(&self, record: Record) -> Result<Written, CallError> {
-        let outcome = write(&self.desk.setup.writer, record).await;
-        match outcome {
-            Ok(
-                Written::Done
-                | Written::Absent(_)
-                | Written::Recovered { .. }
-                | Written::Expired(_)
-                | Written::Acknowledged(_),
-            ) => {
-                self.steps.borrow_mut().certain();
-            }
-            Ok(Written::DuplicateKey | Written::Undelivered(_)) => {
-                *self.steps.borrow_mut() = Steps::replayed()
-            }
+        let written = match write(&self.desk.setup.writer, record).await {
+            Ok(written) => written,
             Err(error) => {
                 if !self.steps.borrow().stands() {
                     self.close_what_may_stand(&error);
@@ -97,8 +85,13 @@ impl Journal {
                 }
                 return Err(not_written(self.call, &error));
             }
+        };
+        if let Written::DuplicateKey | Written::Undelivered(_) = written {
+            *self.steps.borrow_mut() = Steps::replayed();
+        } else {
+            self.steps.borrow_mut().certain();
         }
-        outcome.map_err(|error| not_written(self.call, &error))
+        Ok(written)
     }
 
     /// Notes, without anybody waiting for it, that the answer arrives.

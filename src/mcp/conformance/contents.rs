@@ -5,11 +5,12 @@ use std::time::Duration;
 use rmcp::ErrorData;
 use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, LoggingLevel, LoggingMessageNotificationParam,
-    ProgressNotificationParam, ResourceContents, Tool,
+    ProgressNotificationParam, ProtocolVersion, ResourceContents, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
 
+use super::super::http::stream::Log;
 use super::{is_modern, text, tool};
 
 /// One pixel, red (PNG).
@@ -20,7 +21,10 @@ const SOUND: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA
 /// Between two notifications of one call.
 const PAUSE: Duration = Duration::from_millis(50);
 
-const PLAIN: [(&str, &str); 9] = [
+/// The tool whose stream is cut while it runs.
+pub(super) const RECONNECTION: &str = "test_reconnection";
+
+const PLAIN: [(&str, &str); 10] = [
     ("test_simple_text", "answers with a text"),
     ("test_image_content", "answers with an image"),
     ("test_audio_content", "answers with a sound"),
@@ -30,6 +34,7 @@ const PLAIN: [(&str, &str); 9] = [
     ("test_tool_with_logging", "logs three times"),
     ("test_logging_tool", "logs three times, where its request wants that"),
     ("test_tool_with_progress", "tells its progress three times"),
+    (RECONNECTION, "closes its stream before it answers"),
 ];
 
 pub(super) fn tools() -> impl Iterator<Item = Tool> {
@@ -55,7 +60,15 @@ pub(super) fn tools() -> impl Iterator<Item = Tool> {
         "else": { "required": ["email"] },
         "additionalProperties": false,
     });
-    plain.chain([tool("json_schema_2020_12_tool", "Tool with JSON Schema 2020-12 features", schema)])
+    let region = json!({
+        "type": "object",
+        "properties": { "region": { "type": "string", "x-mcp-header": "Region" } },
+        "required": ["region"],
+    });
+    plain.chain([
+        tool("json_schema_2020_12_tool", "Tool with JSON Schema 2020-12 features", schema),
+        tool("test_custom_header", "wants an argument in a header too", region),
+    ])
 }
 
 /// The answer of a tool that has it at once.
@@ -82,7 +95,9 @@ pub(super) fn of(name: &str) -> Option<CallToolResult> {
             let words = "This tool intentionally returns an error for testing";
             return Some(CallToolResult::error(vec![ContentBlock::text(words)]));
         }
-        "json_schema_2020_12_tool" => vec![ContentBlock::text("Its schema is what counts.")],
+        "json_schema_2020_12_tool" | "test_custom_header" => {
+            vec![ContentBlock::text("Its schema is what counts.")]
+        }
         _ => return None,
     };
     Some(CallToolResult::success(content))
@@ -124,6 +139,18 @@ pub(super) async fn slowly(
         }
     }
     Ok(text("Done, after some time."))
+}
+
+/// Answers once the connection that reads its stream was closed: the client of an era that can come back finds it there.
+pub(super) async fn reconnection(context: &RequestContext<RoleServer>) -> CallToolResponse {
+    let can_resume = context.protocol_version() == Some(ProtocolVersion::V_2025_11_25);
+    if let Some(stream) = context.extensions.get::<Log>().filter(|_| can_resume) {
+        tokio::select! {
+            () = stream.hang_up() => tokio::time::sleep(PAUSE).await,
+            () = context.ct.cancelled() => {}
+        }
+    }
+    text("Its client came back for this.")
 }
 
 pub(super) fn image() -> ContentBlock {

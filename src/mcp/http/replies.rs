@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
 use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::RequestId;
 use tokio_util::sync::DropGuard;
@@ -25,15 +25,33 @@ pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
 /// What a connection keeps while it is answered: its place and, where its end is a cancel, what cancels.
 pub(super) type Held = (Place, Option<DropGuard>);
 
-/// The answer: as one body if it comes at once, else as a stream that starts now.
-pub(super) async fn respond(log: &Log, resumable: bool, modern: bool, held: Held) -> HttpResponse {
+/// How a client is answered.
+pub(super) struct Wanted {
+    /// It can come back to its stream.
+    resumable: bool,
+    /// Its errors have statuses of their own.
+    modern: bool,
+    /// It would rather have a stream than one body.
+    stream: bool,
+}
+
+impl Wanted {
+    pub(super) fn by(request: &HttpRequest, resumable: bool, modern: bool) -> Self {
+        Self { resumable, modern, stream: headers::prefers(request.headers(), EVENTS, JSON) }
+    }
+}
+
+/// The answer: as one body if it comes at once, else as a stream that starts now. An error has a status, and so never is a stream if
+/// it comes at once.
+pub(super) async fn respond(log: &Log, wanted: Wanted, held: Held) -> HttpResponse {
     match log.first(WHOLE_WITHIN).await {
         First::Nothing => HttpResponse::Accepted().finish(),
-        First::Stream => streamed(log, 0, resumable, held),
+        First::Stream => streamed(log, 0, wanted.resumable, held),
+        First::Whole(_, None) if wanted.stream => streamed(log, 0, wanted.resumable, held),
         First::Whole(text, code) => {
             let size = u64::try_from(text.len()).unwrap_or_default();
             let body = SizedStream::new(size, Box::pin(log.clone().body(text, held)));
-            HttpResponse::build(headers::status_of(code, modern)).content_type(JSON).body(body)
+            HttpResponse::build(headers::status_of(code, wanted.modern)).content_type(JSON).body(body)
         }
     }
 }

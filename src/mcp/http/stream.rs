@@ -30,7 +30,7 @@ const RETRY_MS: u64 = 1000;
 /// Clones are the same stream. Its one lock (inside the `watch`) is held for a few instructions: the engine writes on one worker
 /// thread and a connection reads on another, so neither owns it.
 #[derive(Clone)]
-pub(super) struct Log {
+pub(in crate::mcp) struct Log {
     id: u64,
     state: Arc<watch::Sender<State>>,
     /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
@@ -119,6 +119,13 @@ impl Log {
     /// Waits until it was.
     pub(super) async fn ended(&self) {
         self.state.subscribe().wait_for(|state| state.ended).await.ok();
+    }
+
+    /// Closes the connection that reads it, once one does; where it can be resumed its client comes back for the rest.
+    #[cfg(feature = "conformance")]
+    pub(in crate::mcp) async fn hang_up(&self) {
+        self.state.subscribe().wait_for(|state| state.readers > 0).await.ok();
+        self.state.send_modify(|state| state.readers += 1);
     }
 
     /// Whether nobody reads it.

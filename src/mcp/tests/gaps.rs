@@ -107,6 +107,8 @@ async fn every_error_has_its_code_and_its_id() {
             json!(13),
         ),
         (r#"{"jsonrpc":"2.0","id":14,"method":"no/such/method"}"#, -32601, json!(14)),
+        (r#"{"jsonrpc":"2.0","id":18,"method":"tasks/list"}"#, -32601, json!(18)),
+        (r#"{"jsonrpc":"2.0","id":19,"method":"tasks/get","params":{}}"#, -32602, json!(19)),
         (
             r#"{"jsonrpc":"2.0","id":15,"method":"resources/subscribe","params":{"uri":"exai://models"}}"#,
             -32601,

@@ -1,5 +1,7 @@
 //! Streamable HTTP's own limits, over real sockets: how many sessions, how long, how fast, how large, whose, and how they end.
 
+mod headers;
+
 use std::collections::HashSet;
 
 use exai_actors::session::messages::Settings;
@@ -22,7 +24,9 @@ struct Exchange {
 impl Exchange {
     async fn begin(server: &Server, method: &str, headers: &[(&str, &str)], body: &str) -> Self {
         let mut head = format!("{method} /mcp HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", server.address);
-        head += "Accept: application/json, text/event-stream\r\n";
+        if !headers.iter().any(|(name, _)| *name == "Accept") {
+            head += "Accept: application/json, text/event-stream\r\n";
+        }
         if method == "POST" {
             head += "Content-Type: application/json\r\n";
         }

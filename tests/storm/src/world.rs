@@ -203,8 +203,8 @@ impl World {
         [of(&self.kimi, since.kimi), of(&self.glm, since.glm)].concat()
     }
 
-    /// Waits until no row is open; how long after the daemon listened that was, or how many rows stay open.
-    pub(crate) async fn until_resolved(&self) -> io::Result<Result<Duration, i64>> {
+    /// Waits until no row is open, at most `within`; how long after the daemon listened that was, or how many rows stay open.
+    pub(crate) async fn until_resolved(&self, within: Duration) -> io::Result<Result<Duration, i64>> {
         let asked = clock::now();
         loop {
             let open = self.db.open_rows().await?;
@@ -212,7 +212,7 @@ impl World {
             if open == 0 {
                 return Ok(Ok(now.duration_since(self.daemon.listening)));
             }
-            if now.duration_since(asked) > RESOLVED_WITHIN {
+            if now.duration_since(asked) > within {
                 return Ok(Err(open));
             }
             tokio::time::sleep(POLL).await;
