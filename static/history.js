@@ -83,7 +83,9 @@ export function metrics() {
       h("p", { class: "body soft" }, `Cost ${ranged ? "in this time" : "since the start"}: ${usd(sums.cost_usd)}`));
   };
   load();
-  const again = setInterval(load, 5000);
+  // What comes a minute or an hour at a time is not asked for every few seconds.
+  let asked = 0;
+  const again = setInterval(() => { asked += 1; if (range <= 15 || asked % 12 === 0) load(); }, 5000);
   return { element: [card("Range", h("div", { class: "seg", role: "group", "aria-label": "Time range" }, buttons)), charts, card("Tokens and cost by model", [], models)],
     changed: (kinds) => (kinds.has("sums") || kinds.has("breakdown")) && drawModels(), gone: () => clearInterval(again) };
 }

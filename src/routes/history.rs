@@ -18,7 +18,7 @@ const SEARCH_CHARS_MAX: usize = 200;
 /// What memory holds, in minutes.
 const MEMORY_MINUTES: i64 = 15;
 /// Beyond these minutes the hours serve.
-const BY_MINUTE_MAX: i64 = 24 * 60;
+const BY_MINUTE_MAX: i64 = 6 * 60;
 /// 30 days.
 const MINUTES_MAX: i64 = 30 * 24 * 60;
 

@@ -1,5 +1,6 @@
 //! The page's files: small, kept by browsers under names of their content, painted at once; and the configuration that it tells of.
 
+use exai_actors::clock;
 use serde_json::Value;
 
 use crate::browser::Browser;
@@ -116,4 +117,31 @@ async fn the_configuration_shown_is_the_one_in_force() {
         after["config"]["limits"]["drain_s"], before["config"]["limits"]["drain_s"],
         "it waits for a restart"
     );
+}
+
+#[tokio::test]
+async fn a_long_range_ends_with_what_is_newest() {
+    let world = World::start().await;
+    // A month of hours of more series than one answer takes, and of a metric that nobody draws.
+    let hour = clock::utc_now().0 / 3_600_000;
+    for metric in ["exai_calls_total", "exai_dropped_total"] {
+        let rows = format!(
+            "INSERT INTO metrics_1hour (window_start, metric, labels, count, sum)
+            WITH RECURSIVE hours(h) AS (SELECT {hour} - 700 UNION ALL SELECT h + 1 FROM hours WHERE h < {hour}),
+            series(s) AS (SELECT 1 UNION ALL SELECT s + 1 FROM series WHERE s < 80)
+            SELECT h * 3600000, '{metric}', '{{\"life\":\"' || s || '\"}}', 1, 1 FROM hours, series"
+        );
+        world.db.execute(&rows).await;
+    }
+    let (status, told) = world.server.get("/api/history?minutes=43200").await;
+    let told = serde_json::from_str::<Value>(&told).unwrap();
+    let rollups = told["rollups"].as_array().unwrap();
+    let starts = rollups.iter().map(|one| one["start"].as_i64().unwrap()).collect::<Vec<_>>();
+    assert!(status == 200 && starts.is_sorted() && starts.len() == 50_000, "{} rows", starts.len());
+    assert_eq!(
+        starts.iter().filter(|start| **start == hour * 3_600_000).count(),
+        80,
+        "the newest hour is whole"
+    );
+    assert!(rollups.iter().all(|one| one["metric"] == "exai_calls_total"));
 }

@@ -8,15 +8,20 @@ use super::Conn;
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId};
 use crate::storage::error::StorageError;
-use crate::storage::rows::history::{
-    AttemptSeen, Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen,
-};
-use crate::storage::schema::{
-    attempts, auditor_observations, calls, conversations, messages, metrics_1hour, metrics_1min,
-};
+use crate::storage::rows::history::{AttemptSeen, Browse, CallStory, ConversationSeen, RollupSeen, TurnSeen};
+use crate::storage::schema::{attempts, calls, conversations, messages, metrics_1hour, metrics_1min};
 
 /// Turns of one conversation that are shown; the newest of more.
 const TURNS_MAX: i64 = 200;
+/// The metrics that the dashboard draws over time.
+const SHOWN: [&str; 6] = [
+    "exai_calls_total",
+    "exai_tokens_total",
+    "exai_cost_usd_total",
+    "exai_call_seconds",
+    "exai_process_resident_memory_bytes",
+    "exai_event_loop_lag_seconds",
+];
 /// Rollups that one question may bring.
 const ROLLUPS_MAX: i64 = 50_000;
 
@@ -220,50 +225,7 @@ impl StoryRow {
     }
 }
 
-type ObservationRow = (String, i64, String, String, String, String, f64, Option<String>, Option<i64>);
-
-/// What the auditor saw last.
-pub(crate) async fn observations(
-    conn: &mut Conn<'_>,
-    limit: u16,
-) -> Result<Vec<ObservationSeen>, StorageError> {
-    use auditor_observations as seen;
-    let rows = seen::table
-        .order(seen::at.desc())
-        .limit(i64::from(limit))
-        .select((
-            seen::id,
-            seen::at,
-            seen::severity,
-            seen::category,
-            seen::text,
-            seen::recommendation,
-            seen::confidence,
-            seen::acknowledged_by,
-            seen::acknowledged_at,
-        ))
-        .load::<ObservationRow>(conn)
-        .await
-        .map_err(failed("list observations"))?;
-    let rows = rows.into_iter().map(
-        |(id, at, severity, category, text, recommendation, confidence, acknowledged_by, acknowledged_at)| {
-            ObservationSeen {
-                id,
-                at: UtcMillis(at),
-                severity,
-                category,
-                text,
-                recommendation,
-                confidence,
-                acknowledged_by,
-                acknowledged_at: acknowledged_at.map(UtcMillis),
-            }
-        },
-    );
-    Ok(rows.collect())
-}
-
-/// The rollups since then, by hour or by minute.
+/// The rollups since then, by hour or by minute, oldest first. Where there are too many, the oldest are left out.
 pub(crate) async fn rollups(
     conn: &mut Conn<'_>,
     since: UtcMillis,
@@ -273,8 +235,8 @@ pub(crate) async fn rollups(
     macro_rules! rows {
         ($table:ident) => {
             $table::table
-                .filter($table::window_start.ge(since.0))
-                .order($table::window_start)
+                .filter($table::window_start.ge(since.0).and($table::metric.eq_any(SHOWN)))
+                .order($table::window_start.desc())
                 .limit(ROLLUPS_MAX)
                 .select((
                     $table::window_start,
@@ -291,7 +253,7 @@ pub(crate) async fn rollups(
         };
     }
     let rows = if by_hour { rows!(metrics_1hour) } else { rows!(metrics_1min) };
-    let rows = rows.map_err(failed("read rollups"))?.into_iter();
+    let rows = rows.map_err(failed("read rollups"))?.into_iter().rev();
     let seen = rows.map(|(start, metric, labels, count, sum, p50, p95, p99)| RollupSeen {
         start: UtcMillis(start),
         metric,

@@ -38,7 +38,7 @@ impl Store {
 
     /// What the auditor saw last, newest first.
     pub async fn observations(&self, limit: u16) -> Result<Vec<ObservationSeen>, StorageError> {
-        read!(self, history::observations(limit))
+        read!(self, acknowledge::observations(limit))
     }
 
     /// The rollups since then, oldest first; of minutes, or of hours.
