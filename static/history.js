@@ -80,7 +80,7 @@ export function metrics() {
     const costs = ranged?.costs ?? part("breakdown")?.costs ?? {};
     const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n" }, costs[key] === undefined ? "–" : usd(costs[key]))));
     models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent in this time."),
-      h("p", { class: "body soft" }, `Cost ${ranged ? "in this time" : "since the start"}: ${usd(sums.cost_usd)}`));
+      h("p", { class: "body soft" }, `There is no cache of answers: every call goes upstream. Cost ${ranged ? "in this time" : "since the start"}: ${usd(sums.cost_usd)}`));
   };
   load();
   // What comes a minute or an hour at a time is not asked for every few seconds.

@@ -145,6 +145,18 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
     let others = "return [...document.querySelectorAll('#main tbody tr')].every((row) => row.cells[1].innerText === 'kimi') && document.querySelectorAll('#main tbody tr').length > 1";
     browser.until("only Kimi's are shown", others).await;
     browser.picture("events-1440").await;
+    events_are_exported(&browser).await;
+
+    // A session is closed by hand; its client is told.
+    browser.show("sessions").await;
+    browser.click("#main section:first-child td button").await;
+    assert_eq!(client.close_code().await, 1008);
+    browser
+        .until(
+            "nobody is connected",
+            "return document.getElementById('main').innerText.includes('Nobody is connected')",
+        )
+        .await;
 
     trial::goes_through(&browser, &world).await;
     observations::go_through(&browser, &world).await;
@@ -159,4 +171,15 @@ async fn an_operator_sees_calls_ends_one_and_moves_a_breaker() {
         "{masked}"
     );
     browser.close().await;
+}
+
+/// What is shown, as a file.
+async fn events_are_exported(browser: &Browser) {
+    browser.run("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); }").await;
+    let export = "[...document.querySelectorAll('#main button')].find((one) => one.innerText === 'Export JSON').click()";
+    browser.run(export).await;
+    let saved = browser.run("return saved.text()").await;
+    let saved = serde_json::from_str::<Vec<serde_json::Value>>(saved.as_str().unwrap()).unwrap();
+    assert!(saved.len() > 1 && saved.iter().all(|event| event["kind"] == "kimi"), "{saved:?}");
+    assert!(saved.iter().all(|event| event["at"].is_i64() && event["outcome"].is_string()), "{saved:?}");
 }
