@@ -74,7 +74,6 @@ function strip() {
     ["p50", ms(rates.p50_ms), ""], ["p95", ms(rates.p95_ms), ""], ["p99", ms(rates.p99_ms), ""],
     ["Sessions", count(all("session").length), ""], ["Cost today", usd(cost_today_usd), ""]];
   const box = $("strip");
-  if (!box.firstChild) box.append(h("dl", { class: "visually-hidden" }));
   const cells = numbers.map(([name, value, more]) => `${name}|${value}|${more}`);
   if (box.dataset.shown === cells.join("\n")) return;
   box.dataset.shown = cells.join("\n");
