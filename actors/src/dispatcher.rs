@@ -13,6 +13,7 @@ mod desk;
 mod ending;
 mod entries;
 mod journal;
+mod late;
 mod lately;
 pub mod messages;
 pub mod permits;

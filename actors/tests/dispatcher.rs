@@ -2,6 +2,8 @@
 
 #[path = "dispatcher/lasting.rs"]
 mod lasting;
+#[path = "dispatcher/late.rs"]
+mod late;
 #[path = "dispatcher/retries.rs"]
 mod retries;
 #[path = "dispatcher/support.rs"]

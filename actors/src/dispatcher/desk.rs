@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Limits;
+use super::late::Late;
 use super::lately::Ended;
 use super::messages::Load;
 use super::permits::Permits;
@@ -59,6 +60,8 @@ pub(super) struct Desk {
     pub(super) roster: Roster,
     /// What ended lately.
     pub(super) ended: Ended,
+    /// Ends that the journal does not have yet.
+    pub(super) late: Late,
     /// Cancelled when the drain begins: what was not sent yet will not be.
     pub(super) draining: CancellationToken,
     /// Cancelled when the drain's time is over: what still runs is ended and answered.
@@ -73,6 +76,7 @@ impl Desk {
             permits,
             roster: Roster::default(),
             ended: Ended::default(),
+            late: Late::default(),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
         }

@@ -12,6 +12,7 @@ use super::consultation::{Completed, Request};
 use super::desk::Desk;
 use super::ending::{count_attempt, tell_attempt_end};
 use super::entries::{cost_usd, ended, exchange, new_attempt, new_call, receipt};
+use super::late::persist;
 use super::messages::{Answer, Finished};
 use super::plan::{Plan, storage_unavailable};
 use super::steps::{Sent, Steps, state_after};
@@ -184,7 +185,7 @@ impl Journal {
         }
         let error = error.of_call(self.call);
         let (record, attempt) = self.failure(&error);
-        let written = self.persist(record, FAILURE_WAITS).await;
+        let written = self.persist(record.clone(), FAILURE_WAITS).await;
         let stands = !matches!(written, Ok(Written::Absent(_)));
         if let Some(attempt) = attempt.filter(|_| stands) {
             self.count_attempt(&attempt, written.is_ok());
@@ -196,6 +197,7 @@ impl Journal {
             Err(reason) => {
                 self.steps.borrow_mut().unwritten();
                 log::error!(call = self.call.to_string().as_str(); "the end of a call was not written: {reason}");
+                self.desk.late.write(&self.desk.setup.writer, record);
             }
         }
         error
@@ -240,23 +242,14 @@ impl Journal {
         *self.steps.borrow_mut() = Steps::default();
     }
 
-    /// Writes an outcome; a database that is away is waited for, at most `within`. Writing it twice is the same as once.
     async fn persist(&self, record: Record, within: Duration) -> Result<Written, WriteError> {
-        let give_up_at = clock::now() + within;
-        loop {
-            match write(&self.desk.setup.writer, record.clone()).await {
-                Err(WriteError::Unavailable | WriteError::Full) if clock::now() < give_up_at => {
-                    tokio::time::sleep(TRY_EVERY).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        persist(&self.desk.setup.writer, record, within, TRY_EVERY).await
     }
 
     /// A write whose outcome is unknown may stand; it is closed without making its caller wait for that.
     fn close_what_may_stand(&self, error: &WriteError) {
-        if *error == WriteError::Unavailable {
-            self.tell(self.failure(&storage_unavailable()).0);
+        if *error == WriteError::Uncertain {
+            self.desk.late.write(&self.desk.setup.writer, self.failure(&storage_unavailable()).0);
         }
     }
 
@@ -285,7 +278,7 @@ impl Journal {
 fn not_written(call: CallId, error: &WriteError) -> CallError {
     log::error!(call = call.to_string().as_str(); "the journal could not be written: {error}");
     match error {
-        WriteError::Unavailable | WriteError::Full => storage_unavailable(),
+        WriteError::Unavailable | WriteError::Uncertain | WriteError::Full => storage_unavailable(),
         WriteError::Refused => CallError::new(
             ErrorKind::Internal,
             "The journal refused this call, by a defect of the server. Report it with the call id.",

@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     TimedOut,
     /// The connection can not even be rolled back.
     LostConnection,
+    /// That, of a transaction that was being committed: it may stand or not.
+    Unconfirmed(Box<Refusal>),
 }
 
 /// An error and what is behind it, in one line, for operators.
@@ -111,7 +113,7 @@ impl Refusal {
         use diesel::result::Error;
         match self {
             Self::Missing(_) => Blame::Row,
-            Self::TimedOut | Self::LostConnection => Blame::Database,
+            Self::TimedOut | Self::LostConnection | Self::Unconfirmed(_) => Blame::Database,
             Self::Database(Error::DatabaseError(kind, info)) => blame(kind, info.message()),
             Self::Database(Error::SerializationError(_) | Error::InvalidCString(_)) => Blame::Row,
             Self::Database(_) => Blame::Unclear,
@@ -129,6 +131,7 @@ impl Refusal {
                 info.message().contains("terminating connection")
             }
             Self::LostConnection => true,
+            Self::Unconfirmed(refusal) => refusal.is_lost_connection(),
             Self::Missing(_) | Self::TimedOut | Self::Database(_) => false,
         }
     }
@@ -139,6 +142,7 @@ impl Refusal {
             (Self::Missing(what), _) => format!("there is no such {what}"),
             (Self::TimedOut, _) => "the database does not answer".to_owned(),
             (Self::LostConnection, _) => "the connection to the database broke".to_owned(),
+            (Self::Unconfirmed(refusal), _) => refusal.for_people(),
             (Self::Database(error), Blame::Database) => format!("the database takes no writes: {error}"),
             (Self::Database(diesel::result::Error::DatabaseError(kind, info)), Blame::Row) => {
                 format!("{kind:?} of {}", info.constraint_name().or(info.table_name()).unwrap_or("a rule"))

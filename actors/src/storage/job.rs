@@ -81,6 +81,21 @@ impl Done {
     pub(crate) fn unavailable(records: usize, down: Down) -> Self {
         Self { outcomes: vec![Err(WriteError::Unavailable); records], commits: 0, down: Some(down) }
     }
+
+    /// Nobody knows what was written.
+    pub(crate) fn uncertain(records: usize, down: Down) -> Self {
+        Self { outcomes: vec![Err(WriteError::Uncertain); records], commits: 0, down: Some(down) }
+    }
+
+    /// The same, of a job that had been tried before: what was not written now may have been then.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        for (outcome, before) in self.outcomes.iter_mut().zip(&before.outcomes) {
+            if (&*outcome, before) == (&Err(WriteError::Unavailable), &Err(WriteError::Uncertain)) {
+                *outcome = Err(WriteError::Uncertain);
+            }
+        }
+        self
+    }
 }
 
 impl Down {

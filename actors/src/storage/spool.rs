@@ -77,8 +77,7 @@ pub(crate) struct Oldest {
 /// A record as it stands in a spool; none of a record that no spool takes.
 pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
     let outcome = match record {
-        // A refused call, which in all likelihood has no row: there may be many, and the room is for calls that were accepted. Where
-        // its row stands after all, its lease runs out and it is closed then.
+        // In all likelihood there is no row, and the room is for calls that were accepted. It is written once the database is back.
         Record::CallEnded(ended) if ended.may_be_missing => return None,
         Record::CallEnded(ended) => Outcome::CallEnded(ended.clone()),
         Record::AttemptEnded(ended) => Outcome::AttemptEnded(ended.clone()),

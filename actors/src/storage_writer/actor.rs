@@ -82,7 +82,7 @@ pub async fn write(writer: &Addr<StorageWriter>, record: Record) -> Result<Writt
     match tokio::time::timeout(WRITE_WITHIN, outcome).await {
         Ok(Ok(outcome)) => outcome,
         // The writer died with this message in hand, or the database hangs: nobody knows whether it was written.
-        Ok(Err(_)) | Err(_) => Err(WriteError::Unavailable),
+        Ok(Err(_)) | Err(_) => Err(WriteError::Uncertain),
     }
 }
 

@@ -177,7 +177,8 @@ impl Committer {
             facts.commits += done.commits;
             facts.records += count(|outcome| outcome.is_ok());
             facts.refused += count(|outcome| *outcome == Err(WriteError::Refused));
-            facts.unavailable += count(|outcome| *outcome == Err(WriteError::Unavailable));
+            facts.unavailable +=
+                count(|outcome| matches!(outcome, Err(WriteError::Unavailable | WriteError::Uncertain)));
             facts.last_batch = done.outcomes.len();
             facts.last_commit = took;
             facts.waiting = self.waiting.batch.borrow().waiting();

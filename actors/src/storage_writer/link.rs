@@ -57,7 +57,7 @@ impl Link {
         let mut done = self.run_once(job.clone()).await;
         if !fresh && done.down.as_ref().is_some_and(|down| down.lost) {
             // An idle connection may have died unseen. Writing the same records a second time changes nothing.
-            done = self.run_once(job).await;
+            done = self.run_once(job).await.after(&done);
         }
         self.note(done.down.is_none());
         done
@@ -111,12 +111,10 @@ impl Link {
                 }
                 done
             }
-            Ok(Err(_)) => {
-                Done::unavailable(records, Down::because("the thread of the database file panicked"))
-            }
+            Ok(Err(_)) => Done::uncertain(records, Down::because("the thread of the database file panicked")),
             Err(_) => {
                 self.state = State::Stuck(thread);
-                Done::unavailable(records, Down::because("the database file does not answer"))
+                Done::uncertain(records, Down::because("the database file does not answer"))
             }
         }
     }
@@ -181,10 +179,7 @@ fn on_thread(
     let Some(done) = sqlite::batch::run(&mut file.conn, SQLITE_BEGIN, job).now_or_never() else {
         return (
             None,
-            Done::unavailable(
-                job.records(),
-                Down::because("a write to the database file was not run through"),
-            ),
+            Done::uncertain(job.records(), Down::because("a write to the database file was not run through")),
         );
     };
     (done.down.is_none().then_some(file), done)

@@ -116,9 +116,12 @@ pub enum Absent {
 /// A write that did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The database cannot be reached, is full, or did not answer in time.
+    /// The database cannot be reached or is full: nothing was written.
     #[error("the database is not available")]
     Unavailable,
+    /// The database went away, or did not answer in time, while the row was being written: it may stand or not.
+    #[error("the database did not confirm the row")]
+    Uncertain,
     /// The database refused this very row; a defect of ours.
     #[error("the database refused the row")]
     Refused,

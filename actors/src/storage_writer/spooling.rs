@@ -86,7 +86,9 @@ impl Spooling {
         records: &Arc<Vec<Record>>,
         outcomes: &mut [Result<Written, WriteError>],
     ) {
-        let homeless = |n: &usize| outcomes.get(*n) == Some(&Err(WriteError::Unavailable));
+        let homeless = |n: &usize| {
+            matches!(outcomes.get(*n), Some(Err(WriteError::Unavailable | WriteError::Uncertain)))
+        };
         let waiting = (0..records.len()).filter(homeless).collect::<Vec<_>>();
         if waiting.is_empty() {
             return;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Addr, Arbiter};
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 use exai_actors::dispatcher::admission::Limits;
@@ -180,10 +181,22 @@ impl Core {
             #[diesel(sql_type = Text)]
             t: String,
         }
+        let rows = diesel::sql_query(sql).get_results::<Row>(&mut self.file()).expect("a good query");
+        rows.into_iter().map(|row| row.t).collect()
+    }
+
+    /// Keeps everybody else from writing to the database until this is dropped.
+    pub(crate) fn lock(&self) -> SqliteConnection {
+        let mut file = self.file();
+        file.batch_execute("BEGIN IMMEDIATE").expect("locked");
+        file
+    }
+
+    fn file(&self) -> SqliteConnection {
         let path = self.folder.path().join("exai.db");
         let mut file = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("the database");
-        let rows = diesel::sql_query(sql).get_results::<Row>(&mut file).expect("a good query");
-        rows.into_iter().map(|row| row.t).collect()
+        file.batch_execute("PRAGMA busy_timeout = 10000").expect("set");
+        file
     }
 
     pub(crate) fn host(&self, make: Make) -> String {

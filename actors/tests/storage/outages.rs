@@ -219,7 +219,7 @@ async fn a_killed_server_loses_nothing_acknowledged() {
                 let id = CallId::mint();
                 match storage_writer::write(&writer, opened(id)).await {
                     Ok(Written::Done) => acknowledged.push(id),
-                    Err(WriteError::Unavailable) => {
+                    Err(WriteError::Unavailable | WriteError::Uncertain) => {
                         unavailable += 1;
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }

@@ -10,6 +10,12 @@ const ROLLED_UP: [&str; 3] = ["exai_calls_total", "exai_upstream_requests_total"
 /// How calls end that failed because the database was away.
 const FAILED_BY_STORAGE: &str = "failed for want of the database";
 
+/// How calls end that a shutdown, or their lease, ended.
+const LEFT: &str = "left at the shutdown";
+
+/// The outcome of calls and requests whose end the database did not take in time.
+const UNWRITTEN: &str = "unwritten";
+
 /// What `/metrics` said is not what EXAI says.
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon's /metrics do not name its replica; is it older than this program?")]
@@ -86,11 +92,13 @@ type Counts = BTreeMap<String, i64>;
 pub(super) fn differences(scraped: &Scraped, books: &Books) -> Vec<String> {
     let mut found = Vec::new();
     let mut calls = Counts::new();
-    let mut uncertain = 0;
+    let (mut uncertain, mut unwritten) = (0, 0);
     for sample in scraped.of("exai_calls_total") {
         let outcome = sample.label("outcome");
-        if outcome == "refused_storage_unavailable" {
-            uncertain += sample.count();
+        match outcome.as_str() {
+            "refused_storage_unavailable" => uncertain += sample.count(),
+            UNWRITTEN => unwritten += sample.count(),
+            _ => {}
         }
         if let Some(state) = ending(&outcome) {
             *calls.entry(format!("{} {state}", sample.label("tool"))).or_default() += sample.count();
@@ -103,15 +111,19 @@ pub(super) fn differences(scraped: &Scraped, books: &Books) -> Vec<String> {
             *journal.entry(format!("{tool} {state}")).or_default() += count;
         }
     }
-    // A call that was refused because its first commit was not confirmed may stand all the same, with its request, as failed of that.
+    // A call that was refused because its first commit was not confirmed may stand all the same, with its request, as failed of that,
+    // and an end that the database did not take in time is written when it is back. Whatever even that does not reach loses its lease.
     compare(&mut found, "calls", "the journal", &calls, &journal, |name| {
-        if name.ends_with(FAILED_BY_STORAGE) { uncertain } else { 0 }
+        let may_stand = name.ends_with(FAILED_BY_STORAGE) || name.ends_with(LEFT);
+        unwritten + if may_stand { uncertain } else { 0 }
     });
 
-    let mut upstream = Counts::new();
+    let (mut upstream, mut unwritten) = (Counts::new(), 0);
     for sample in scraped.of("exai_upstream_requests_total") {
         let status = sample.label("status");
-        if status != "unwritten" {
+        if status == UNWRITTEN {
+            unwritten += sample.count();
+        } else {
             let name = format!("{} {} {status}", sample.label("provider"), sample.label("model"));
             *upstream.entry(name).or_default() += sample.count();
         }
@@ -123,7 +135,8 @@ pub(super) fn differences(scraped: &Scraped, books: &Books) -> Vec<String> {
         }
     }
     compare(&mut found, "upstream requests", "the journal", &upstream, &attempts, |name| {
-        if name.ends_with(" failed") { uncertain } else { 0 }
+        let may_stand = name.ends_with(" failed") || name.ends_with(" unknown");
+        unwritten + if may_stand { uncertain } else { 0 }
     });
 
     let life = scraped.build(LIFE_LABEL).unwrap_or_default();
@@ -165,8 +178,8 @@ fn ending(outcome: &str) -> Option<&'static str> {
     match outcome {
         "completed" => Some("completed"),
         "cancelled" => Some("cancelled"),
-        "draining" => Some("left at the shutdown"),
-        "unwritten" | "replayed" => None,
+        "draining" => Some(LEFT),
+        UNWRITTEN | "replayed" => None,
         "storage_unavailable" => Some(FAILED_BY_STORAGE),
         refused if refused.starts_with("refused_") => None,
         _ => Some("failed"),
@@ -179,7 +192,7 @@ fn ended(state: &str) -> Option<&'static str> {
         "cancelled" => Some("cancelled"),
         "failed" => Some("failed"),
         "failed_by_storage" => Some(FAILED_BY_STORAGE),
-        "interrupted" | "unknown" => Some("left at the shutdown"),
+        "interrupted" | "unknown" => Some(LEFT),
         _ => None,
     }
 }
@@ -239,5 +252,12 @@ exai_process_start_time_seconds 1.5
         assert_eq!(differences(&Scraped::read(&away), &uncertain).len(), 1, "more than were refused");
         uncertain.calls[1].2 = 2;
         assert_eq!(differences(&Scraped::read(&away), &uncertain).len(), 2, "no other failure is excused");
+        let late = TEXT.replace("refused_over_capacity", UNWRITTEN);
+        let mut written = books(3);
+        written.rollups[2].1 = written.rollups[2].1.replace("refused_over_capacity", UNWRITTEN);
+        written.calls[1].2 = 10;
+        assert_eq!(differences(&Scraped::read(&late), &written), Vec::<String>::new());
+        written.calls[1].2 = 11;
+        assert_eq!(differences(&Scraped::read(&late), &written).len(), 1, "more than could not be written");
     }
 }

@@ -1,6 +1,7 @@
 //! How a batch is written: all in one transaction; where that fails for a row's sake, each record in one of its own, so that only
 //! the poisonous one is lost. Written once and compiled for each database.
 
+use std::cell::Cell;
 use std::slice;
 
 use super::{Conn, read, write};
@@ -27,7 +28,8 @@ async fn batch(conn: &mut Conn<'_>, begin: &str, records: &[Record], rules: Rule
             return Done { outcomes: written.into_iter().map(Ok).collect(), commits: 1, down: None };
         }
         Err(refusal) if refusal.blame() == Blame::Database => {
-            return Done::unavailable(records.len(), Down::from(&refusal));
+            let outcomes = vec![Err(unavailable(&refusal)); records.len()];
+            return Done { outcomes, commits: 0, down: Some(Down::from(&refusal)) };
         }
         Err(_) => {}
     }
@@ -69,7 +71,11 @@ async fn alone(
         return Err(WriteError::Refused);
     }
     done.down = Some(Down::from(&refusal));
-    Err(WriteError::Unavailable)
+    Err(unavailable(&refusal))
+}
+
+fn unavailable(refusal: &Refusal) -> WriteError {
+    if matches!(refusal, Refusal::Unconfirmed(_)) { WriteError::Uncertain } else { WriteError::Unavailable }
 }
 
 async fn together(
@@ -104,20 +110,29 @@ async fn transaction<T>(
     begin: &str,
     body: impl AsyncFnOnce(&mut Conn<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
+    // From here on nobody knows whether it stands, until it is confirmed or rolled back.
+    let committing = Cell::new(false);
     let work = async {
         write::begin(conn, begin).await?;
         let outcome = match body(conn).await {
-            Ok(value) => write::commit(conn).await.map(|()| value).map_err(Refusal::from),
+            Ok(value) => {
+                committing.set(true);
+                write::commit(conn).await.map(|()| value).map_err(Refusal::from)
+            }
             Err(refusal) => Err(refusal),
         };
-        if let Err(refusal) = outcome {
+        let Err(refusal) = outcome else { return outcome };
+        Err(match write::rollback(conn).await {
+            Ok(()) => {
+                committing.set(false);
+                refusal
+            }
             // Where not even this works, the connection is of no use and whoever owns it must hear that.
-            return Err(match write::rollback(conn).await {
-                Err(_) if refusal.blame() != Blame::Database => Refusal::LostConnection,
-                Ok(()) | Err(_) => refusal,
-            });
-        }
-        outcome
+            Err(_) if refusal.blame() != Blame::Database => Refusal::LostConnection,
+            Err(_) => refusal,
+        })
     };
-    tokio::time::timeout(OPERATION_WITHIN, work).await.unwrap_or(Err(Refusal::TimedOut))
+    let outcome = tokio::time::timeout(OPERATION_WITHIN, work).await.unwrap_or(Err(Refusal::TimedOut));
+    outcome
+        .map_err(|refusal| if committing.get() { Refusal::Unconfirmed(Box::new(refusal)) } else { refusal })
 }
