@@ -1,5 +1,5 @@
 // The panels that live from the feed: overview, calls, sessions, events.
-import { ago, card, clock, count, dialog, h, kv, ms, pill, say, short, svg, table, usd } from "./dom.js";
+import { ago, card, clock, count, dialog, h, kv, ms, pill, short, svg, table, tell, usd } from "./dom.js";
 import { all, get, part, picture, post } from "./feed.js";
 
 const toneOf = (phase) => phase === "completed" ? "ok" : phase === "cancelled" ? "" : "bad";
@@ -8,7 +8,7 @@ const secondsOf = (call) => call.ended ? ms(call.ms) : ms(Math.max(0, Date.now()
 async function act(path, body, done) {
   const answer = await post(path, body).catch(() => null);
   const said = answer && answer.ok ? done : ((await answer?.json().catch(() => null))?.error?.message ?? "The server did not answer.");
-  say(said);
+  tell(said);
   return answer?.ok;
 }
 

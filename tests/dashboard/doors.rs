@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::browser::Browser;
 use crate::server::TOKEN;
 use crate::world::World;
 use crate::ws::{self, Answer, Opened};
@@ -143,4 +144,23 @@ async fn guesses_at_the_login_are_counted() {
     assert_eq!(last, 429);
     let right = json!({ "token": TOKEN }).to_string();
     assert_eq!(send(to, "POST", "/api/login", &[("Origin", &own)], &right).await.status, 429, "even so");
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium and its driver: tests/run installs them"]
+async fn who_may_look_alone_sees_why_nothing_changes() {
+    let world = World::start().await;
+    let (code, said) = world.server.run(&["token", "add", "looks", "--scope", "dashboard"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let browser = Browser::open(&world.server).await;
+    browser.log_in_with(said.lines().next().unwrap()).await;
+    browser.click("button[data-order='kimi:force_open']").await;
+    let toast = "const toast = document.getElementById('toast'); return toast.checkVisibility() && toast.innerText.includes('`admin`')";
+    browser.until("it is said that this needs another token", toast).await;
+    let spoken =
+        "return document.getElementById('said').textContent === document.getElementById('toast').textContent";
+    assert_eq!(browser.run(spoken).await, true);
+    browser.picture("refused-1440").await;
+    assert_eq!(world.server.health().await["components"]["provider:kimi"]["status"], "ok");
+    browser.close().await;
 }
