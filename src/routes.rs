@@ -57,7 +57,9 @@ pub(crate) fn dashboard(door: Door, panel: Option<Panel>) -> impl FnOnce(&mut Se
             .service(resource("/health/ready").route(get().to(health::ready)))
             .service(resource("/health").route(get().to(health::report)))
             .service(resource("/").wrap(Compress::default()).route(get().to(assets::index)))
-            .service(resource("/static/{name}").wrap(Compress::default()).route(get().to(assets::file)))
+            .service(
+                resource("/static/{folder}/{name}").wrap(Compress::default()).route(get().to(assets::file)),
+            )
             .service(resource("/feed").route(web::get().to(feed::open)))
             .service(resource("/api/login").route(web::post().to(login::enter)))
             .service(resource("/api/logout").route(web::post().to(login::leave)))

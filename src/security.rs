@@ -116,7 +116,7 @@ impl Gate {
     pub(crate) fn pass(&self, caller: Caller, token: [u8; 32], scope: Scope) -> Result<Pass, Refusal> {
         let by = Some((self.clone(), token, scope));
         if caller.may(scope) {
-            Ok(Pass { principal: caller.principal, by })
+            Ok(Pass { principal: caller.principal, by, login: None })
         } else {
             Err(Refusal::Scope(scope))
         }

@@ -181,7 +181,7 @@ impl Inside {
         storage::attend(store.clone(), writer.clone(), dispatcher.clone());
         monitor::start(&writer);
         actix_rt::spawn(security::watch(gate.clone()));
-        signs::watch(&config, &replica, &board, &scrape, threads);
+        signs::watch(&config, &replica, &board, &scrape, &store, threads);
         let about = about(&config, catalogue.clone(), default_model, &board);
         let reloader = Reloader::start(inputs, &config, dispatcher.clone(), supervisors.clone());
         let (seen, named) = (metrics.published.clone(), supervisors.clone());

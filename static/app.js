@@ -52,8 +52,10 @@ function state() {
   if (part("load")?.draining) return ["Draining: no new calls are taken", "bad"];
   const down = health.filter(([name, one]) => one.status === "down" && !name.startsWith("provider:")).map(([name]) => name);
   if (down.length) return [`Not well: ${down.join(", ")} down`, "bad"];
-  const away = health.filter(([, one]) => one.status !== "ok").map(([name]) => name.replace("provider:", ""));
-  if (away.length) return [`Working, without ${away.join(", ")}`, "warn"];
+  const sick = health.filter(([, one]) => one.status !== "ok").map(([name]) => name);
+  const away = sick.filter((name) => name.startsWith("provider:")).map((name) => name.slice("provider:".length));
+  const parts = sick.filter((name) => !name.startsWith("provider:"));
+  if (sick.length) return [["Working", away.length && `without ${away.join(", ")}`, parts.length && `look at ${parts.join(", ")}`].filter(Boolean).join(", "), "warn"];
   return ["All is well", "ok"];
 }
 
@@ -72,7 +74,6 @@ function strip() {
     ["p50", ms(rates.p50_ms), ""], ["p95", ms(rates.p95_ms), ""], ["p99", ms(rates.p99_ms), ""],
     ["Sessions", count(all("session").length), ""], ["Cost today", usd(cost_today_usd), ""]];
   const box = $("strip");
-  if (!box.firstChild) box.append(h("dl", { class: "visually-hidden" }));
   const cells = numbers.map(([name, value, more]) => `${name}|${value}|${more}`);
   if (box.dataset.shown === cells.join("\n")) return;
   box.dataset.shown = cells.join("\n");

@@ -66,6 +66,17 @@ export function table(columns, key, empty, label) {
 
 export function say(text) { $("said").textContent = text; }
 
+// Says it to those who see as well, for a while.
+let hiding;
+export function tell(text) {
+  say(text);
+  const toast = $("toast");
+  toast.textContent = text;
+  toast.hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => { toast.hidden = true; }, 6000);
+}
+
 export function dialog(title, ...body) {
   const box = $("dialog");
   const close = h("button", { type: "button", class: "quiet", onclick: () => box.close() }, "Close");

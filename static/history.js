@@ -1,5 +1,5 @@
 // The panels that ask for what was: conversations, metrics, observations, configuration.
-import { ago, card, count, day, dialog, h, ms, pill, say, short, table, usd } from "./dom.js";
+import { ago, card, count, day, dialog, h, kv, ms, pill, say, short, table, usd } from "./dom.js";
 import { get, part, post } from "./feed.js";
 import { chart } from "./chart.js";
 
@@ -7,41 +7,53 @@ const problem = (error) => h("p", { class: "empty error", role: "alert" }, error
 
 export function conversations() {
   const list = table([
-    { name: "Title", text: (c) => c.title, make: (c) => h("button", { type: "button", class: "open", onclick: () => openConversation(c) }, c.title || "(untitled)") },
+    { name: "Conversation", text: (c) => c.title ?? c.id, make: (c) => h("button", { type: "button", class: "open", onclick: () => openConversation(c) }, titleOf(c)) },
     { name: "Tool", text: (c) => c.tool }, { name: "Turns", text: (c) => count(c.turns), n: true }, { name: "Tokens", text: (c) => short(c.tokens), n: true }, { name: "Size", text: (c) => `${short(c.chars)} chars`, n: true },
     { name: "Principal", text: (c) => c.principal }, { name: "Last turn", text: (c) => day(c.updated_at), n: true },
   ], (c) => c.id, "No conversation matches.", "Conversations");
   const said = h("div");
-  const search = h("input", { type: "search", placeholder: "Search titles", "aria-label": "Search conversations" });
+  const search = h("input", { type: "search", placeholder: "Search id, principal, tool", "aria-label": "Search conversations" });
+  const show = h("button", { type: "button", id: "titles", title: "They are the beginnings of what was asked; that you look is noted in the audit.", onclick: () => { titles = true; show.hidden = true; search.placeholder = "Search titles too"; load(); } }, "Show titles");
+  let titles = false;
   const more = h("button", { type: "button", hidden: true, onclick: () => load(rows.at(-1)?.updated_at) }, "Older");
   let rows = [];
   let turn = 0;
   async function load(before) {
     const mine = ++turn;
     try {
-      const found = (await get(`/api/conversations?search=${encodeURIComponent(search.value)}${before ? `&before=${before}` : ""}`)).rows;
+      const found = (await get(`/api/conversations?search=${encodeURIComponent(search.value)}${titles ? "&titles=true" : ""}${before ? `&before=${before}` : ""}`)).rows;
       if (mine !== turn) return;
       rows = before ? [...rows, ...found] : found;
       more.hidden = found.length < 50;
       list.show(rows);
       said.replaceChildren();
-    } catch (error) { said.replaceChildren(problem(error)); }
+    } catch (error) {
+      said.replaceChildren(problem(error));
+      if (titles && mine === turn) { titles = false; show.hidden = false; }
+    }
   }
+  const kept = h("div", { class: "body" });
+  const tell = () => kept.replaceChildren(h("p", { class: "soft" }, "None: clients cannot send files to this server yet. What it keeps are conversations, in the database."),
+    kv([["Database", part("health/storage")?.detail], ["Disk", part("health/disk")?.detail], ["Spool", part("health/spool")?.detail]]));
+  tell();
   let typing;
   search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => load(), 200); });
   load();
-  return { element: card("Conversations", [h("span", { class: "grow" }), search], said, list.element, h("div", { class: "body" }, more)) };
+  return { element: [card("Conversations", [h("span", { class: "grow" }), h("div", { class: "filters" }, search, show)], said, list.element, h("div", { class: "body" }, more)), card("Files", [], kept)],
+    changed: (kinds) => kinds.has("health") && tell() };
 }
+
+const titleOf = (conversation) => conversation.title === null ? `…${conversation.id.slice(-8)}` : conversation.title || "(untitled)";
 
 function openConversation(conversation) {
   const turns = h("div", { class: "body" });
   const read = h("button", { type: "button", onclick: async () => {
     const answer = await post(`/api/conversations/${conversation.id}/read`);
-    const { rows = [] } = await answer.json();
-    turns.replaceChildren(...rows.map((one) => h("article", {}, h("h3", {}, `${one.role} · ${one.model}`), h("div", { class: "turn" }, one.content))));
+    const { rows = [], error } = await answer.json();
+    turns.replaceChildren(error ? problem(error) : "", ...rows.map((one) => h("article", {}, h("h3", {}, `${one.role} · ${one.model}`), h("div", { class: "turn" }, one.content))));
   } }, "Read what was said");
   turns.append(h("p", { class: "soft" }, "Content is shown only when asked for, and that is noted in the audit."), read);
-  dialog(conversation.title || "(untitled)", h("p", { class: "soft mono" }, conversation.id), turns);
+  dialog(titleOf(conversation), h("p", { class: "soft mono" }, conversation.id), turns);
 }
 
 const RANGES = [[15, "15 min"], [60, "1 h"], [360, "6 h"], [1440, "24 h"], [10080, "7 d"], [43200, "30 d"]];
@@ -56,18 +68,24 @@ export function metrics() {
     try {
       const data = await get(`/api/history?minutes=${range}`);
       const now = Date.now();
+      ranged = data.samples ? null : spent(data.rollups);
+      drawModels();
       charts.replaceChildren(...(data.samples ? ofSamples(data.samples, now) : ofRollups(data.rollups, now - range * 60000, now)));
     } catch (error) { charts.replaceChildren(problem(error)); }
   }
+  // Since the start with the 15 minutes that memory has; of the range where rollups tell it.
+  let ranged = null;
   const drawModels = () => {
-    const sums = part("sums") ?? {};
-    const costs = part("breakdown")?.costs ?? {};
+    const sums = ranged ?? part("sums") ?? {};
+    const costs = ranged?.costs ?? part("breakdown")?.costs ?? {};
     const rows = Object.entries(sums.tokens ?? {}).map(([key, one]) => h("tr", {}, h("td", { class: "mono" }, key), ...[one.prompt, one.cached, one.completion, one.reasoning].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n" }, costs[key] === undefined ? "–" : usd(costs[key]))));
-    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent since the start."),
-      h("p", { class: "body soft" }, `Cost since the start: ${usd(sums.cost_usd)}`));
+    models.replaceChildren(rows.length ? h("div", { class: "scroll" }, h("table", { "aria-label": "Tokens by model" }, h("thead", {}, h("tr", {}, ["Model", "Prompt", "Cached", "Answer", "Reasoning", "Cost"].map((name, n) => h("th", { scope: "col", class: n && "n" }, name)))), h("tbody", {}, rows))) : h("p", { class: "empty" }, "No tokens were spent in this time."),
+      h("p", { class: "body soft" }, `There is no cache of answers: every call goes upstream. Cost ${ranged ? "in this time" : "since the start"}: ${usd(sums.cost_usd)}`));
   };
   load();
-  const again = setInterval(load, 5000);
+  // What comes a minute or an hour at a time is not asked for every few seconds.
+  let asked = 0;
+  const again = setInterval(() => { asked += 1; if (range <= 15 || asked % 12 === 0) load(); }, 5000);
   return { element: [card("Range", h("div", { class: "seg", role: "group", "aria-label": "Time range" }, buttons)), charts, card("Tokens and cost by model", [], models)],
     changed: (kinds) => (kinds.has("sums") || kinds.has("breakdown")) && drawModels(), gone: () => clearInterval(again) };
 }
@@ -87,6 +105,19 @@ function ofSamples(samples, now) {
   ];
 }
 
+// Tokens and cost by model, as the sums since the start have them.
+function spent(rollups) {
+  const found = { tokens: {}, costs: {}, cost_usd: 0 };
+  for (const { metric, labels, count: n, sum } of rollups) {
+    if (metric !== "exai_tokens_total" && metric !== "exai_cost_usd_total") continue;
+    const { provider, model, kind } = JSON.parse(labels);
+    const key = `${provider}:${model}`;
+    if (kind) (found.tokens[key] ??= { prompt: 0, cached: 0, completion: 0, reasoning: 0 })[kind] += n;
+    else { found.costs[key] = (found.costs[key] ?? 0) + sum; found.cost_usd += sum; }
+  }
+  return found;
+}
+
 // One point a window; the lives of the process are summed up.
 function ofRollups(rollups, from, now) {
   const by = (metric, value, fits = () => true) => {
@@ -94,16 +125,20 @@ function ofRollups(rollups, from, now) {
     for (const one of rollups) if (one.metric === metric && fits(JSON.parse(one.labels))) sums.set(one.start, (sums.get(one.start) ?? 0) + value(one));
     return [...sums].sort(([a], [b]) => a - b);
   };
-  const shape = (metric, name) => {
+  const shape = (metric, name, times = 1000) => {
     const worst = new Map();
-    for (const one of rollups) if (one.metric === metric) worst.set(one.start, Math.max(worst.get(one.start) ?? 0, (one[name] ?? 0) * 1000));
+    for (const one of rollups) if (one.metric === metric) worst.set(one.start, Math.max(worst.get(one.start) ?? 0, (one[name] ?? 0) * times));
     return { name, points: [...worst].sort(([a], [b]) => a - b) };
   };
+  const failed = (labels) => !["completed", "cancelled", "replayed"].includes(labels.outcome);
   return [
     chart("Latency of calls", ["p50", "p95", "p99"].map((name) => shape("exai_call_seconds", name)), ms, from, now),
     chart("Calls a window", [{ name: "ended", points: by("exai_calls_total", (one) => one.count) }, { name: "completed", points: by("exai_calls_total", (one) => one.count, (labels) => labels.outcome === "completed") }], short, from, now),
+    chart("Errors a window", [{ name: "failed", points: by("exai_calls_total", (one) => one.count, failed) }], short, from, now),
     chart("Tokens a window", ["prompt", "completion"].map((kind) => ({ name: kind, points: by("exai_tokens_total", (one) => one.count, (labels) => labels.kind === kind) })), short, from, now),
     chart("Cost a window", [{ name: "cost", points: by("exai_cost_usd_total", (one) => one.sum) }], usd, from, now),
+    chart("Memory", [shape("exai_process_resident_memory_bytes", "p50", 1)], (n) => `${short(n)}B`, from, now),
+    chart("Event-loop lag", ["p50", "p99"].map((name) => shape("exai_event_loop_lag_seconds", name)), (n) => `${n.toFixed(1)} ms`, from, now),
   ];
 }
 

@@ -1,5 +1,5 @@
 // The panels that live from the feed: overview, calls, sessions, events.
-import { ago, card, clock, count, dialog, h, kv, ms, pill, say, short, svg, table, usd } from "./dom.js";
+import { ago, card, clock, count, dialog, h, kv, ms, pill, short, svg, table, tell, usd } from "./dom.js";
 import { all, get, part, picture, post } from "./feed.js";
 
 const toneOf = (phase) => phase === "completed" ? "ok" : phase === "cancelled" ? "" : "bad";
@@ -8,7 +8,7 @@ const secondsOf = (call) => call.ended ? ms(call.ms) : ms(Math.max(0, Date.now()
 async function act(path, body, done) {
   const answer = await post(path, body).catch(() => null);
   const said = answer && answer.ok ? done : ((await answer?.json().catch(() => null))?.error?.message ?? "The server did not answer.");
-  say(said);
+  tell(said);
   return answer?.ok;
 }
 
@@ -20,7 +20,7 @@ const WORDS = { closed: ["closed", "ok"], open: ["open", "bad"], half_open: ["ha
 function story(one, parked) {
   if (parked) return `Parked because of its ${parked.reason}, for ${ago(parked.since)}. ${next(parked.until)}`;
   if (one.state === "closed") return one.failures ? `${one.failures} failures in the last 30 s.` : "Calls go through.";
-  if (one.state === "disabled") return "The operator lets everything through.";
+  if (one.state === "disabled") return "The operator has it let everything through.";
   const why = one.why === "operator" ? "by the operator" : `after failures (${one.why ?? "several"})`;
   const word = WORDS[one.state]?.[0] ?? one.state;
   return `${word[0].toUpperCase()}${word.slice(1)} ${why}, for ${ago(one.since)}. ${next(one.until)}`;
@@ -31,35 +31,62 @@ const next = (until) => until ? `Next probe in ${Math.max(0, Math.ceil((until - 
 // Ends of calls that are no failure.
 const FINE = ["completed", "cancelled", "replayed"];
 
-function firstToken(name) {
-  const times = all("call").map(([, call]) => call).filter((call) => call.provider === name && call.first_token_ms != null).map((call) => call.first_token_ms).sort((a, b) => a - b);
-  return times.length ? h("span", { title: `Median of the last ${times.length} calls` }, ms(times[Math.ceil(times.length / 2) - 1])) : null;
+// The middle one of the provider's answered calls that are shown.
+function median(name, of) {
+  const times = all("call").map(([, call]) => call).filter((call) => call.provider === name && call.phase === "completed" && call[of] != null).map((call) => call[of]).sort((a, b) => a - b);
+  return times.length ? h("span", { title: `Median of the last ${times.length} answered calls` }, ms(times[Math.ceil(times.length / 2) - 1])) : null;
 }
 
-function provider(name, stand, gauge, sums) {
-  if (!stand) return card(name, pill("does not answer", "bad"));
-  const position = stand.parked ? "parked" : stand.own.state;
-  const [word, tone] = WORDS[position] ?? [position, ""];
+// The operator's word on a provider's breaker, or on a model's: each decides for itself.
+function orders(provider, model) {
+  const name = model === null ? provider : `${provider}/${model}`;
+  return ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: model === null ? cls : `small ${cls}`, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
+    onclick: () => act("/api/breakers", { provider, model, order }, `${label}: ${name}.`) }, label));
+}
+
+// A provider's card. Its buttons stay the same elements however often the rest is told anew: a press is never lost.
+function providerCard(name) {
+  const [state, host, told, list] = [h("span"), h("span", { class: "soft mono" }), h("div"), h("ul", { class: "models" })];
+  const element = card(name, [state, host], h("div", { class: "body" }, told, list, h("div", { class: "actions" }, orders(name, null))));
+  element.dataset.provider = name;
+  const rows = new Map();
+  const show = (stand, gauge) => {
+    const position = stand?.parked ? "parked" : stand?.own.state;
+    state.replaceChildren(pill(...(stand ? WORDS[position] ?? [position, ""] : ["does not answer", "bad"])));
+    host.textContent = stand?.host ?? "";
+    told.replaceChildren(...(stand ? standing(name, stand, gauge) : []));
+    const models = Object.entries(stand?.models ?? {});
+    for (const [model, row] of rows) if (!models.some(([one]) => one === model)) { row.element.remove(); rows.delete(model); }
+    for (const [model, one] of models) {
+      if (!rows.has(model)) {
+        const words = h("span", { class: "words" });
+        rows.set(model, { words, element: h("li", {}, words, h("span", { class: "grow" }), orders(name, model)) });
+        list.append(rows.get(model).element);
+      }
+      const gate = one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : "";
+      rows.get(model).words.replaceChildren(h("span", { class: "mono" }, model), " ", pill(...(WORDS[one.state] ?? [one.state])), " ", h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), " ", gate);
+    }
+  };
+  return { element, show };
+}
+
+// What is told of a provider.
+function standing(name, stand, gauge) {
   const used = gauge ? gauge.in_use / Math.max(1, gauge.limit) : 0;
-  const ends = Object.entries(sums?.upstream ?? {}).filter(([key]) => key.startsWith(`${name}:`)).map(([key, n]) => `${n} ${key.slice(name.length + 1)}`);
+  const ends = Object.entries(part("sums")?.upstream ?? {}).filter(([key]) => key.startsWith(`${name}:`)).map(([key, n]) => `${n} ${key.slice(name.length + 1)}`);
   const errors = Object.entries(part("breakdown")?.outcomes[name] ?? {}).filter(([kind]) => !FINE.includes(kind));
-  const models = Object.entries(stand.models).map(([model, one]) => h("li", {}, h("span", { class: "mono" }, model), pill(...(WORDS[one.state] ?? [one.state])),
-    h("span", { class: "soft" }, one.state === "closed" ? "" : story(one)), one.gate_until ? pill(`rate gate ${Math.max(0, Math.ceil((one.gate_until - Date.now()) / 1000))} s`, "warn") : null));
-  const box = card(name, [pill(word, tone), h("span", { class: "soft mono" }, stand.host)], h("div", { class: "body" },
-    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", firstToken(name)], ["Key", stand.key_fingerprint]]),
+  return [
+    kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", median(name, "first_token_ms")], ["Total, p50", median(name, "ms")], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),
     h("p", { class: "story" }, story(stand.own, stand.parked)),
     h("p", { class: "soft", "data-errors": name }, errors.length ? `Calls that failed: ${errors.map(([kind, n]) => `${n} ${kind}`).join(", ")}` : "No call that it took has failed."),
     h("p", { class: "soft" }, ends.length ? `Requests ended: ${ends.join(", ")}` : "No request has ended yet."),
-    models.length ? h("ul", { class: "models" }, models) : null,
-    h("div", { class: "actions" }, ORDERS.map(([order, label, cls]) => h("button", { type: "button", class: cls, "data-order": `${name}:${order}`, "aria-label": `${label} ${name}`,
-      onclick: () => act("/api/breakers", { provider: name, order }, `${label}: ${name}.`) }, label)))));
-  box.dataset.provider = name;
-  return box;
+  ];
 }
 
 export function overview() {
   const providers = h("div", { class: "cols" });
+  const cards = new Map();
   const health = h("ul", { class: "health" });
   const live = callTable("No call is running.");
   const element = [providers, card("Running calls", [], live.element), card("Health", [], h("div", { class: "body" }, health))];
@@ -67,13 +94,15 @@ export function overview() {
   const draw = () => {
     const gauges = part("load")?.permits ?? [];
     const stands = all("provider");
-    // Drawn anew only when something is different, so that focus stays where it is.
-    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, part("breakdown")?.outcomes, stands.map(([name]) => firstToken(name)), stands.some(([, one]) => one && (one.own.until || one.parked || one.own.state !== "closed")) ? Math.floor(Date.now() / 1000) : 0]);
+    const moves = stands.some(([, one]) => one && (one.parked || [one.own, ...Object.values(one.models)].some((breaker) => breaker.until || breaker.gate_until || breaker.state !== "closed")));
+    const words = JSON.stringify([stands, gauges, part("sums")?.upstream, part("breakdown")?.outcomes, stands.map(([name]) => ["first_token_ms", "ms"].map((of) => median(name, of)?.innerText)), moves ? Math.floor(Date.now() / 1000) : 0]);
     if (words === drawn) return;
     drawn = words;
-    const focused = document.activeElement?.dataset?.order;
-    providers.replaceChildren(...stands.map(([name, stand]) => provider(name, stand, gauges.find((gauge) => gauge.scope === `provider:${name}`), part("sums"))));
-    if (focused) providers.querySelector(`[data-order="${CSS.escape(focused)}"]`)?.focus();
+    for (const [name, one] of cards) if (!stands.some(([other]) => other === name)) { one.element.remove(); cards.delete(name); }
+    for (const [name, stand] of stands) {
+      if (!cards.has(name)) { cards.set(name, providerCard(name)); providers.append(cards.get(name).element); }
+      cards.get(name).show(stand, gauges.find((gauge) => gauge.scope === `provider:${name}`));
+    }
   };
   return {
     element,

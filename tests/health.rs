@@ -1,11 +1,14 @@
 //! The truth table of `/health`: every dependency is made sick in turn and says so within 5 s, gets well by itself, and never takes
 //! `/health/live` along.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/client.rs"]
 mod client;
 #[macro_use]
 #[path = "support/database.rs"]
 mod database;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/outage.rs"]
 mod outage;
 #[path = "support/server.rs"]
@@ -16,11 +19,10 @@ mod world;
 mod ws;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use database::Database;
+use disk::Disk;
 use exai_actors::clock;
 use exai_upstream::Script;
 use outage::Postgres;
@@ -59,41 +61,107 @@ async fn until_well(world: &World, part: &str) {
 
 #[tokio::test]
 async fn every_part_is_told_of_and_busy_is_not_sick() {
-    let world = World::start().await;
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_LIMITS__GLOBAL", "1");
+    })
+    .await;
     for part in PARTS {
         until_well(&world, part).await;
     }
     world.next("delay=2500+tokens=3");
     let mut client = world.client().await;
     let running = client.begin_call("chat", json!({ "prompt": "a long one" })).await;
+    let waiting = client.begin_call("chat", json!({ "prompt": "one more than there are permits" })).await;
     let by = clock::now() + SHOWS_WITHIN;
     loop {
         let health = world.server.health().await;
         assert_eq!(health["status"], "ok", "{health:#}");
         let detail = health["components"]["permits"]["detail"].as_str().unwrap().to_owned();
-        if detail == "1 of 64 in use, 0 calls wait" {
+        assert_eq!(world.server.get("/health/ready").await.0, 200);
+        if detail == "1 of 1 in use, 1 calls wait" {
             break;
         }
         assert!(clock::now() < by, "{detail}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(!client.reply(running).await.is_error());
+    for call in [running, waiting] {
+        assert!(!client.reply(call).await.is_error());
+    }
 }
 
-#[tokio::test]
-async fn a_sick_provider_leaves_the_server_ready() {
-    let world = World::start().await;
+/// Kimi does this with every request: the part is sick by then, and well once Kimi is and somebody asks again.
+async fn provider(script: &str, says: &str) {
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_PROVIDERS__KIMI__FIRST_BYTE_TIMEOUT_S", "1")
+            .set("EXAI_PROVIDERS__KIMI__IDLE_TIMEOUT_S", "1");
+    })
+    .await;
     let mut client = world.client().await;
-    world.kimi.set_default(Script::of("refuse=500"));
+    world.kimi.set_default(Script::of(script));
     while client.chat("does it work?").await.kind() != "breaker_open" {}
     let health = until_sick(&world, "provider:kimi").await;
     assert_eq!((&health["status"], world.server.get("/health").await.0), (&json!("degraded"), 200));
-    assert!(health["components"]["provider:kimi"]["since"].as_i64().is_some_and(|since| since > 0));
+    let kimi = &health["components"]["provider:kimi"];
+    assert!(kimi["since"].as_i64().is_some_and(|since| since > 0), "{script}: {kimi}");
+    assert!(kimi["detail"].as_str().unwrap().contains(says), "{script}: {kimi}");
     assert_eq!(health["components"]["provider:glm"]["status"], "ok");
     assert_eq!(world.server.get("/health/ready").await.0, 200);
     world.kimi.set_default(Script::default());
-    world.server.reset_breakers("kimi").await;
-    until_well(&world, "provider:kimi").await;
+    if script == "refuse=auth" {
+        // A key is mended by the operator, who says so.
+        world.server.reset_breakers("kimi").await;
+    }
+    let by = clock::now() + CLEARS_WITHIN;
+    while world.server.health().await["components"]["provider:kimi"]["status"] != "ok" {
+        assert!(clock::now() < by, "{script}: it did not get well");
+        client.chat("does it work again?").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_hangs_or_goes_away_leaves_the_server_ready() {
+    tokio::join!(
+        provider("refuse=500", "left alone after failures"),
+        provider("slow-headers=30000", "left alone after failures"),
+        provider("stall-after=4", "left alone after failures"),
+        provider("hang-up", "left alone after failures"),
+        provider("refuse=auth", "takes no call of this account"),
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_else_locks_shows_and_clears() {
+    let world = World::start().await;
+    until_well(&world, "storage").await;
+    let lock = world.db.lock();
+    let mut client = world.client().await;
+    let waiting = client.begin_call("chat", json!({ "prompt": "asked meanwhile" })).await;
+    until_sick(&world, "storage").await;
+    drop(lock);
+    until_well(&world, "storage").await;
+    world.server.until_ready(200).await;
+    // It had its one answer, whichever, and the next one is taken.
+    client.reply(waiting).await;
+    assert!(!client.chat("again").await.is_error());
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn an_actor_that_was_restarted_shows_and_calls_are_taken() {
+    let world = World::start().await;
+    until_well(&world, "actors").await;
+    let mut client = world.client().await;
+    for actor in ["metrics", "dispatcher", "provider_supervisor"] {
+        assert_eq!(world.server.post(&format!("/faults/{actor}")).await, 204);
+        let asked = client.begin_call("chat", json!({ "prompt": actor })).await;
+        client.answer(asked).await;
+    }
+    let health = until_sick(&world, "actors").await;
+    let detail = health["components"]["actors"]["detail"].as_str().unwrap();
+    assert!(health["status"] == "degraded" && detail.contains("restarted in the last minute"), "{detail}");
+    assert_eq!(world.server.get("/health/ready").await.0, 200);
+    assert!(!client.chat("again").await.is_error());
 }
 
 #[tokio::test]
@@ -128,30 +196,18 @@ async fn a_database_that_is_killed_or_frozen_shows_and_clears() {
         world.server.until_ready(200).await;
         assert!(!world.client().await.chat("again").await.is_error(), "{ends}");
     }
-}
-
-/// A small disk in memory; unmounted when dropped.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(folder.path()).status();
-        assert!(mounted.expect("mount runs").success(), "only root may mount");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: the daemon's files are open still.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
+    // Slow: it is there, and what is written waits.
+    let (other, driver) = tokio_postgres::connect(&world.db.url, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    other.batch_execute("BEGIN; LOCK TABLE calls").await.unwrap();
+    let mut client = world.client().await;
+    let asked = client.begin_call("chat", json!({ "prompt": "asked meanwhile" })).await;
+    until_sick(&world, "storage").await;
+    drop(other);
+    driver.await.unwrap().unwrap();
+    until_well(&world, "storage").await;
+    client.reply(asked).await;
+    assert!(!client.chat("again").await.is_error());
 }
 
 #[tokio::test]
@@ -164,14 +220,13 @@ async fn a_full_disk_shows_and_clears() {
     })
     .await;
     until_well(&world, "disk").await;
-    let filler = disk.path().join("filler");
-    assert!(fs::write(&filler, vec![1; 32 << 20]).is_err(), "the disk is larger than it should be");
+    disk.fill();
     let health = until_sick(&world, "disk").await;
     assert_ne!(health["status"], "ok");
     // What is written does not fit any more, and the database says so with the next write.
     until(&world, "storage", CLEARS_WITHIN, |status| status == "down").await;
     assert_eq!(world.server.get("/health/ready").await.0, 503);
-    fs::remove_file(filler).unwrap();
+    disk.clear();
     until_well(&world, "disk").await;
     until_well(&world, "storage").await;
     world.server.until_ready(200).await;

@@ -61,6 +61,20 @@ fn home(kimi: &Upstream) -> Home {
 }
 
 #[test]
+fn every_alert_is_in_the_runbook() {
+    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let (rules, runbook, readme) =
+        (read("src/alerts/rules.rs"), read("docker/RUNBOOK.md"), read("README.md"));
+    let consts = rules.lines().filter_map(|line| line.strip_prefix("pub(super) const ")?.split('"').nth(1));
+    let alerts = consts.collect::<Vec<_>>();
+    assert_eq!(alerts.len(), 6, "{alerts:?}");
+    for alert in alerts {
+        assert!(runbook.contains(&format!("| alert `{alert}`")), "{alert} is not in the runbook");
+        assert!(readme.contains(&format!("`{alert}`")), "{alert} is not in the README");
+    }
+}
+
+#[test]
 #[ignore = "needs root and python3: restoring gives the file to the container's user"]
 fn sqlite_is_backed_up_while_exai_runs_and_restored() {
     let kimi = Upstream::start(Make::Kimi).unwrap();

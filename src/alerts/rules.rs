@@ -9,11 +9,10 @@ use exai_actors::clock::{Instant, Moment, UtcMillis};
 pub(super) const BREAKER_OPEN: &str = "breaker_open";
 pub(super) const ERROR_RATE: &str = "error_rate";
 pub(super) const SPOOL_GROWING: &str = "spool_growing";
+pub(super) const BUDGET_NEAR: &str = "budget_near";
 pub(super) const DISK_LOW: &str = "disk_low";
 pub(super) const STORAGE_AWAY: &str = "storage_away";
 
-/// How long a breaker may be open or half-open.
-const BREAKER_AFTER: Duration = Duration::from_secs(60);
 /// How long the disk may be low and the database away: a restart of the database is no alert.
 const DISK_AFTER: Duration = Duration::from_secs(10);
 const STORAGE_AFTER: Duration = Duration::from_secs(5);
@@ -23,6 +22,8 @@ const SPOOL_AFTER: Duration = Duration::from_secs(10);
 const RATE_WITHIN: Duration = Duration::from_secs(60);
 const RATE_CALLS_MIN: u64 = 10;
 const RATE_PERCENT: u64 = 50;
+/// The part of the day's budget that is worth a word.
+const BUDGET_PART: f64 = 0.8;
 /// How long a sign must be away before its alert is over: what flaps is one alert.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
@@ -35,11 +36,20 @@ pub(super) struct Seen {
     pub(super) completed: u64,
     /// And those that did not; cancelled and refused ones are neither.
     pub(super) failed: u64,
+    /// What the day has cost, where there is a budget and the bill could be read.
+    pub(super) spent: Option<Spent>,
     pub(super) spool_rows: u64,
     /// What is wrong with the disk, if anything is.
     pub(super) disk: Option<String>,
     /// Why the database is away, if it is.
     pub(super) storage: Option<String>,
+}
+
+/// A day's bill beside its budget.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent {
+    pub(super) today_usd: f64,
+    pub(super) budget_usd: f64,
 }
 
 /// An alert begins, or is over.
@@ -57,8 +67,10 @@ pub(super) struct Notice {
 }
 
 /// What must be remembered between two looks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rules {
+    /// How long a breaker may be open or half-open.
+    breaker_after: Duration,
     watched: BTreeMap<(&'static str, String), Watched>,
     /// Calls ended well and badly, with when that was seen; the newest before the window comes first.
     calls: VecDeque<(Instant, u64, u64)>,
@@ -75,6 +87,11 @@ struct Watched {
 }
 
 impl Rules {
+    pub(super) fn new(breaker_after: Duration) -> Self {
+        let (watched, calls) = (BTreeMap::new(), VecDeque::new());
+        Self { breaker_after, watched, calls, spool_before: 0, spool_grew: false }
+    }
+
     /// What is to be told.
     pub(super) fn look(&mut self, seen: &Seen, moment: Moment) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -110,14 +127,20 @@ impl Rules {
     fn signs(&mut self, seen: &Seen, now: Instant) -> Vec<(&'static str, String, Duration, String)> {
         let mut signs = Vec::new();
         for breaker in &seen.shut_breakers {
-            let detail = format!("the circuit breaker of {breaker} has not been closed for a minute");
-            signs.push((BREAKER_OPEN, breaker.clone(), BREAKER_AFTER, detail));
+            let seconds = self.breaker_after.as_secs();
+            let detail = format!("the circuit breaker of {breaker} has not been closed for {seconds} s");
+            signs.push((BREAKER_OPEN, breaker.clone(), self.breaker_after, detail));
         }
         let alone = |alert, after, detail| (alert, String::new(), after, detail);
         let (failed, ended) = self.rate(seen, now);
         if ended >= RATE_CALLS_MIN && failed * 100 >= ended * RATE_PERCENT {
             let detail = format!("{failed} of the {ended} calls of the last minute failed");
             signs.push(alone(ERROR_RATE, Duration::ZERO, detail));
+        }
+        if let Some(Spent { today_usd, budget_usd }) = seen.spent.filter(Spent::is_near) {
+            let detail =
+                format!("{today_usd:.2} of the {budget_usd:.2} US dollars of the day (UTC) are spent");
+            signs.push(alone(BUDGET_NEAR, Duration::ZERO, detail));
         }
         // Between two outcomes it stands still; it has ceased to grow when it shrinks.
         self.spool_grew = match seen.spool_rows.cmp(&self.spool_before) {
@@ -153,5 +176,11 @@ impl Rules {
         let (completed, failed) =
             (seen.completed.saturating_sub(completed), seen.failed.saturating_sub(failed));
         (failed, completed + failed)
+    }
+}
+
+impl Spent {
+    fn is_near(&self) -> bool {
+        self.today_usd >= self.budget_usd * BUDGET_PART
     }
 }

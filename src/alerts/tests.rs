@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use exai_actors::clock::Moment;
 
-use super::rules::{BREAKER_OPEN, DISK_LOW, ERROR_RATE, Rules, SPOOL_GROWING, STORAGE_AWAY, Seen};
+use super::rules::{
+    BREAKER_OPEN, BUDGET_NEAR, DISK_LOW, ERROR_RATE, Rules, SPOOL_GROWING, STORAGE_AWAY, Seen, Spent,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,7 +17,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { rules: Rules::default(), moment: Moment::read() };
+        let mut world = Self { rules: Rules::new(60 * SECOND), moment: Moment::read() };
         world.look(&Seen::default());
         world
     }
@@ -88,4 +90,15 @@ fn the_error_rate_is_that_of_the_last_minute() {
     assert_eq!(world.pass(5, &calls(100, 99)), [], "89 of 189");
     assert_eq!(world.pass(70, &calls(100, 99)), []);
     assert_eq!(world.pass(5, &calls(105, 104)), [(ERROR_RATE, false)], "half of ten");
+}
+
+#[test]
+fn four_fifths_of_a_days_budget_are_told_once_a_day() {
+    let bill = |today_usd| Seen { spent: Some(Spent { today_usd, budget_usd: 5.0 }), ..Seen::default() };
+    let mut world = World::new();
+    assert_eq!(world.pass(60, &bill(3.99)), []);
+    assert_eq!(world.pass(60, &bill(4.0)), [(BUDGET_NEAR, false)]);
+    assert_eq!(world.pass(60, &bill(40.0)), [], "it was told");
+    assert_eq!(world.pass(11, &bill(0.0)), [(BUDGET_NEAR, true)], "midnight");
+    assert_eq!(world.pass(11, &bill(4.5)), [(BUDGET_NEAR, false)]);
 }

@@ -7,7 +7,7 @@ use url::Url;
 use crate::config::document::Document;
 use crate::config::error::ConfigError;
 use crate::config::providers::is_loopback;
-use crate::config::sections::Listen;
+use crate::config::sections::{Alerts, Listen};
 use crate::config::sources::{Source, Sources};
 use crate::security::{Token, host_pattern, origin_pattern};
 
@@ -72,16 +72,21 @@ pub(super) fn check(document: &Document, sources: &Sources) -> Result<(), Config
     if models.default.as_ref().is_some_and(|model| model.trim().is_empty()) {
         return Err(refused(sources, "models.default", "empty", "name a model, or remove the key"));
     }
+    woken(alerts, &range)?;
+    doors(listen, sources)
+}
+
+fn woken(alerts: &Alerts, range: &Range<'_>) -> Result<(), ConfigError> {
+    range.holds("alerts.breaker_open_s", alerts.breaker_open.as_secs(), 1, WAIT_S_MAX)?;
+    if let Some(budget) = alerts.daily_budget_usd {
+        range.holds("alerts.daily_budget_usd", budget, 0.01, 1e6)?;
+    }
     if alerts.webhook_url.as_ref().is_some_and(|url| !is_https_or_loopback(url.reveal())) {
         let problem = "neither an https address nor one on loopback";
-        return Err(refused(
-            sources,
-            "alerts.webhook_url",
-            problem,
-            "use https (http is for loopback alone)",
-        ));
+        let fix = "use https (http is for loopback alone)";
+        return Err(refused(range.sources, "alerts.webhook_url", problem, fix));
     }
-    doors(listen, sources)
+    Ok(())
 }
 
 fn is_https_or_loopback(text: &str) -> bool {

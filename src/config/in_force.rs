@@ -7,7 +7,8 @@ use crate::config::Config;
 impl Config {
     /// Every value with its unit in its name, and who set what.
     pub(crate) fn in_force(&self) -> Value {
-        let Self { listen, storage, limits, .. } = self;
+        let Self { listen, storage, limits, alerts, .. } = self;
+        let clients = self.clients.limits.iter().map(|(name, wait)| (name.clone(), wait.as_secs().into()));
         let providers = self.providers.iter().map(|one| {
             let models = one.models.iter().map(|model| model.to_string()).collect::<Vec<_>>();
             let known = json!({
@@ -23,11 +24,11 @@ impl Config {
             "listen": {
                 "mcp": listen.mcp.to_string(), "dashboard": listen.dashboard.to_string(),
                 "allowed_hosts": listen.allowed_hosts, "allowed_origins": listen.allowed_origins,
-                "trusted_proxies": listen.trusted_proxies,
+                "trusted_proxies": listen.trusted_proxies, "tls_cert": listen.tls_cert, "tls_key": listen.tls_key,
             },
             "storage": {
                 "url": storage.url.to_string(), "durability": storage.durability.in_words(),
-                "pool_size": storage.pool_size,
+                "pool_size": storage.pool_size, "spool_mib": storage.spool_mib,
             },
             "limits": {
                 "global": limits.global, "per_session": limits.per_session,
@@ -39,6 +40,14 @@ impl Config {
             },
             "providers": providers.collect::<serde_json::Map<_, _>>(),
             "models": { "default": self.models.default },
+            "clients": clients.collect::<serde_json::Map<String, Value>>(),
+            "dashboard": { "folder": self.dashboard.folder },
+            "metrics": { "flush_s": self.metrics.flush.as_secs() },
+            "alerts": {
+                "webhook_url": alerts.webhook_url.as_ref().map(|_| "masked"),
+                "breaker_open_s": alerts.breaker_open.as_secs(), "daily_budget_usd": alerts.daily_budget_usd,
+            },
+            "log": { "format": format!("{:?}", self.log.format).to_lowercase() },
             "token": "masked",
             "set_by": set.collect::<serde_json::Map<String, Value>>(),
         })

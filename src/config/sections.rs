@@ -141,13 +141,25 @@ impl Default for Metrics {
     }
 }
 
-/// `[alerts]`: whom to wake.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `[alerts]`: whom to wake, and of what.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Alerts {
     /// `alerts.webhook_url`: where alerts are posted as JSON, beside the log; `https` only, except on loopback. It is treated as a
     /// secret. Default none.
     pub(crate) webhook_url: Option<Secret>,
+    /// `alerts.breaker_open_s`: how long a breaker may be other than closed, in seconds. Default 60.
+    #[serde(rename = "breaker_open_s", deserialize_with = "seconds")]
+    pub(crate) breaker_open: Duration,
+    /// `alerts.daily_budget_usd`: what a day (UTC) may cost, in US dollars, as far as prices are known; four fifths of it are an alert.
+    /// Nothing is refused for it. Default none.
+    pub(crate) daily_budget_usd: Option<f64>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { webhook_url: None, breaker_open: Duration::from_secs(60), daily_budget_usd: None }
+    }
 }
 
 /// `[log]`: what goes to standard error. Levels come from `RUST_LOG` (default `info`).

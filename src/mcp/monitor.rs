@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::events::{self, Client, Direction, Facts, Kind, Lot, Weight};
 use exai_actors::ids::Principal;
+use exai_actors::meter::{self, Counter};
 use exai_actors::session::messages::Ended;
 use exai_actors::trail::Traceparent;
 use rmcp::service::{RequestContext, RoleServer};
@@ -131,6 +132,10 @@ impl Monitor {
         let way = usize::from(direction == Direction::Out);
         self.0.messages[way].fetch_add(1, Ordering::Relaxed);
         self.0.active_at.store(clock::utc_now().0, Ordering::Relaxed);
+        // A WebSocket's session counts its own.
+        if self.0.http {
+            meter::add(Counter::Messages, &["http", ["in", "out"][way]], 1);
+        }
         let lot = Lot { kind: self.kind(), ..lot(direction, "message", Weight::Frequent) };
         events::note(lot, || Facts { peer: Arc::clone(&self.0.peer), bytes, ..Facts::default() });
     }

@@ -2,6 +2,7 @@
 //! they are open to all who call this server by its name.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -29,31 +30,42 @@ const FILES: [(&str, &str, &[u8]); 10] = [
     ("trial.js", "text/javascript; charset=utf-8", include_bytes!("../../static/trial.js")),
 ];
 
+/// The one page.
+const PAGE: &str = "index.html";
+/// In which folder the page's files are: one that is named for what is in them all, so that a browser may keep each for good.
+static BUILT_IN: LazyLock<String> = LazyLock::new(|| {
+    let whole = FILES.iter().fold(Sha256::new(), |whole, file| whole.chain_update(file.2));
+    hex(&whole.finalize())
+});
+/// The same where somebody works on the files.
+const UNNAMED: &str = "folder";
+
 /// The folder that is served instead, if any.
 #[derive(Clone, Default)]
 pub(crate) struct Folder(pub(crate) Option<PathBuf>);
 
 /// `GET /`: the one page.
 pub(super) async fn index(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
-    serve(&request, &door, "index.html").await
+    serve(&request, &door, PAGE, false).await
 }
 
-/// `GET /static/NAME`.
+/// `GET /static/FOLDER/NAME`. Another release's folder has the files of this one: behind a balancer the page may have come from there.
 pub(super) async fn file(
     request: HttpRequest,
     door: web::Data<Door>,
-    name: web::Path<String>,
+    path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
-    serve(&request, &door, &name).await
+    let (folder, name) = path.into_inner();
+    serve(&request, &door, &name, door.folder.0.is_none() && folder == *BUILT_IN).await
 }
 
-async fn serve(request: &HttpRequest, door: &Door, name: &str) -> Result<HttpResponse, Refusal> {
+async fn serve(request: &HttpRequest, door: &Door, name: &str, lasts: bool) -> Result<HttpResponse, Refusal> {
     door.gate.outside(request)?;
     // Names are looked up among ours, so no path of a request ever reaches the disk.
     let Some((name, kind, built_in)) = FILES.iter().find(|file| file.0 == name) else {
         return Ok(not_found().await);
     };
-    let content = match &door.folder.0 {
+    let mut content = match &door.folder.0 {
         Some(folder) => {
             let path = folder.join(name);
             match web::block(move || std::fs::read(path)).await {
@@ -63,15 +75,24 @@ async fn serve(request: &HttpRequest, door: &Door, name: &str) -> Result<HttpRes
         }
         None => built_in.to_vec(),
     };
-    let digest = Sha256::digest(&content);
-    let tag = digest.iter().take(8).fold(String::from("W/\""), |tag, byte| format!("{tag}{byte:02x}")) + "\"";
+    if *name == PAGE {
+        let folder = if door.folder.0.is_none() { &*BUILT_IN } else { UNNAMED };
+        let page = String::from_utf8_lossy(&content);
+        content = page.replace("\"/static/", &format!("\"/static/{folder}/")).into_bytes();
+    }
+    let tag = format!("W/\"{}\"", hex(&Sha256::digest(&content)));
     let known = request.headers().get(IF_NONE_MATCH).is_some_and(|held| held.as_bytes() == tag.as_bytes());
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((CONTENT_TYPE, *kind))
-        // Kept by the browser, and asked about before it is used: a new version shows at once.
-        .insert_header((CACHE_CONTROL, "no-cache"))
+        // What has no name of its own is asked about before it is used: a new version shows at once.
+        .insert_header((CACHE_CONTROL, if lasts { "max-age=31536000, immutable" } else { "no-cache" }))
         .insert_header((ETAG, tag))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY));
     Ok(if known { response.finish() } else { response.body(content) })
+}
+
+/// The first bytes of a digest, for a name.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

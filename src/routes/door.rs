@@ -58,9 +58,9 @@ impl Door {
         self.gate.outside(request)?;
         let sent_by_us = request.headers().contains_key(OUR_PAGE);
         let cookie = request.cookie(COOKIE);
-        let token = cookie.and_then(|cookie| self.browsers.token_of(cookie.value(), clock::now()));
-        let known = token.and_then(|token| Some((self.gate.by_digest(&token)?, token)));
-        let Some((caller, token)) = known else {
+        let login = cookie.and_then(|cookie| self.browsers.held(cookie.value(), clock::now()));
+        let known = login.and_then(|login| Some((self.gate.by_digest(&login.token)?, login)));
+        let Some((caller, login)) = known else {
             return Err(if sent_by_us { Refusal::Login } else { Refusal::Token });
         };
         let only_reads = [Method::GET, Method::HEAD].contains(request.method());
@@ -68,6 +68,6 @@ impl Door {
         if !only_reads && !is_our_page {
             return Err(Refusal::Origin);
         }
-        self.gate.pass(caller, token, scope)
+        Ok(self.gate.pass(caller, login.token, scope)?.of_login(login))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::routes::answer::{found, read};
 use crate::routes::{Door, Panel};
 use crate::security::{Refusal, Scope};
+use crate::wiring::Reloader;
 
 /// Rows of one page.
 const PAGE: u16 = 50;
@@ -17,7 +18,7 @@ const SEARCH_CHARS_MAX: usize = 200;
 /// What memory holds, in minutes.
 const MEMORY_MINUTES: i64 = 15;
 /// Beyond these minutes the hours serve.
-const BY_MINUTE_MAX: i64 = 24 * 60;
+const BY_MINUTE_MAX: i64 = 6 * 60;
 /// 30 days.
 const MINUTES_MAX: i64 = 30 * 24 * 60;
 
@@ -26,6 +27,8 @@ const MINUTES_MAX: i64 = 30 * 24 * 60;
 pub(super) struct Search {
     #[serde(default)]
     search: String,
+    #[serde(default)]
+    titles: bool,
     before: Option<i64>,
 }
 
@@ -35,17 +38,22 @@ pub(super) struct Range {
     minutes: i64,
 }
 
-/// `GET /api/conversations?search=&before=`: those that spoke last; titles and sizes.
+/// `GET /api/conversations?search=&before=`: those that spoke last, and their sizes. With `titles=true`, which are content: for whoever asks as
+/// an admin, and noted.
 pub(super) async fn conversations(
     request: HttpRequest,
     door: web::Data<Door>,
     panel: web::Data<Panel>,
     search: web::Query<Search>,
 ) -> Result<HttpResponse, Refusal> {
-    door.check(&request, Scope::Dashboard)?;
+    let who = door.check(&request, if search.titles { Scope::Admin } else { Scope::Dashboard })?;
+    if search.titles {
+        panel.audit((&request, &who), "operator_reads_titles", "", None);
+    }
     let words = search.search.trim().chars().take(SEARCH_CHARS_MAX).collect::<String>();
     let browse = Browse {
         search: (!words.is_empty()).then_some(words),
+        titles: search.titles,
         before: search.before.map(UtcMillis),
         limit: PAGE,
     };
@@ -72,15 +80,11 @@ pub(super) async fn metrics(
 }
 
 /// `GET /api/config`: what is in force, secrets masked, and what the server is.
-pub(super) async fn config(
-    request: HttpRequest,
-    door: web::Data<Door>,
-    panel: web::Data<Panel>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn config(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, Refusal> {
     door.check(&request, Scope::Dashboard)?;
     Ok(found(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": clock::now().duration_since(door.started).as_secs(),
-        "config": *panel.config,
+        "config": door.reloader.as_ref().map(Reloader::in_force),
     })))
 }

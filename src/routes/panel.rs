@@ -1,7 +1,5 @@
 //! What the dashboard's data routes work with, and the audit of what operators do.
 
-use std::sync::Arc;
-
 use actix::Addr;
 use actix_web::HttpRequest;
 use exai_actors::dispatcher::Dispatcher;
@@ -10,7 +8,6 @@ use exai_actors::feed::Watched;
 use exai_actors::ids::{CallId, Principal};
 use exai_actors::storage::Store;
 use exai_actors::storage_writer::StorageWriter;
-use serde_json::Value;
 
 use crate::mcp::sessions::OpenSessions;
 use crate::trial::Trials;
@@ -28,8 +25,6 @@ pub(crate) struct Panel {
     pub(crate) dispatcher: Addr<Dispatcher>,
     /// Who is connected.
     pub(crate) sessions: OpenSessions,
-    /// The configuration in force, secrets masked.
-    pub(crate) config: Arc<Value>,
     /// Who runs the operator's test.
     pub(crate) trials: Trials,
 }

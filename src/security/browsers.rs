@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use exai_actors::clock::Instant;
 use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::digest;
 
@@ -29,8 +30,20 @@ pub(crate) struct Browsers {
 }
 
 struct Login {
-    until: Instant,
-    token: [u8; 32],
+    held: Held,
+    /// However a login ends, what it opened hears of it.
+    _ends: DropGuard,
+}
+
+/// A login that has not ended.
+#[derive(Clone)]
+pub(crate) struct Held {
+    /// The digest of the token behind it.
+    pub(crate) token: [u8; 32],
+    /// When it ends by itself.
+    pub(super) until: Instant,
+    /// Cancelled when it ends before.
+    pub(super) ended: CancellationToken,
 }
 
 impl Browsers {
@@ -40,23 +53,25 @@ impl Browsers {
         getrandom::fill(&mut random).ok()?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
         let mut logins = self.logins.lock();
-        logins.retain(|_, login| login.until > now);
+        logins.retain(|_, login| login.held.until > now);
         if logins.len() >= LOGINS_MAX
-            && let Some(oldest) = logins.iter().min_by_key(|(_, login)| login.until).map(|(key, _)| *key)
+            && let Some(oldest) = logins.iter().min_by_key(|(_, login)| login.held.until).map(|(key, _)| *key)
         {
             logins.remove(&oldest);
         }
-        logins.insert(digest(&secret), Login { until: now + LASTS, token: digest(token) });
+        let ended = CancellationToken::new();
+        let held = Held { token: digest(token), until: now + LASTS, ended: ended.clone() };
+        logins.insert(digest(&secret), Login { held, _ends: ended.drop_guard() });
         Some(secret)
     }
 
-    /// The digest of the token behind a login that has not ended.
-    pub(crate) fn token_of(&self, secret: &str, now: Instant) -> Option<[u8; 32]> {
+    /// The login with this secret, where it has not ended.
+    pub(crate) fn held(&self, secret: &str, now: Instant) -> Option<Held> {
         let logins = self.logins.lock();
-        logins.get(&digest(secret)).filter(|login| login.until > now).map(|login| login.token)
+        logins.get(&digest(secret)).filter(|login| login.held.until > now).map(|login| login.held.clone())
     }
 
-    /// Logs a browser out.
+    /// Logs a browser out: its sockets close.
     pub(crate) fn leave(&self, secret: &str) {
         self.logins.lock().remove(&digest(secret));
     }
@@ -75,10 +90,12 @@ mod tests {
 
     #[test]
     fn logins_end_and_are_bounded() {
-        let knows =
-            |browsers: &Browsers, secret: &str, now| browsers.token_of(secret, now) == Some(digest("token"));
+        let knows = |browsers: &Browsers, secret: &str, now| {
+            browsers.held(secret, now).is_some_and(|held| held.token == digest("token"))
+        };
         let (browsers, now) = (Browsers::default(), clock::now());
         let first = browsers.enter("token", now).unwrap();
+        let opened_first = browsers.held(&first, now).unwrap().ended;
         assert!(knows(&browsers, &first, now) && !knows(&browsers, "guessed", now));
         assert!(!knows(&browsers, &first, now + LASTS), "it ends");
         for later in 1..=300 {
@@ -86,8 +103,11 @@ mod tests {
         }
         assert_eq!(browsers.logins.lock().len(), LOGINS_MAX);
         assert!(!knows(&browsers, &first, now + Duration::from_secs(300)), "the oldest made room");
+        assert!(opened_first.is_cancelled());
         let last = browsers.enter("token", now).unwrap();
+        let opened_last = browsers.held(&last, now).unwrap().ended;
+        assert!(!opened_last.is_cancelled());
         browsers.leave(&last);
-        assert!(!knows(&browsers, &last, now));
+        assert!(!knows(&browsers, &last, now) && opened_last.is_cancelled());
     }
 }

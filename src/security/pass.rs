@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use exai_actors::ids::Principal;
 
+use super::browsers::Held;
 use super::scopes::Scope;
 use super::{Gate, caller};
 
@@ -18,17 +19,37 @@ pub(crate) struct Pass {
     pub(crate) principal: Principal,
     /// By which token, as its digest, and for what; none for one that lasts.
     pub(super) by: Option<(Gate, [u8; 32], Scope)>,
+    /// In which browser's login, if in one's.
+    pub(super) login: Option<Held>,
 }
 
 impl Pass {
     /// One that nothing revokes.
     #[cfg(test)]
     pub(crate) fn lasting(principal: Principal) -> Self {
-        Self { principal, by: None }
+        Self { principal, by: None, login: None }
     }
 
-    /// Waits until the token does not open any more what it opened.
+    /// The same, in a browser's login.
+    pub(crate) fn of_login(self, login: Held) -> Self {
+        Self { login: Some(login), ..self }
+    }
+
+    /// Waits until the token does not open any more what it opened, or the login is over.
     pub(crate) async fn revoked(&self) {
+        tokio::select! {
+            () = self.token_revoked() => {}
+            () = self.logged_out() => {}
+        }
+    }
+
+    async fn logged_out(&self) {
+        let Some(Held { until, ended, .. }) = &self.login else { return pending().await };
+        // Where it ends by itself, that is what is waited for.
+        let _ = tokio::time::timeout_at(*until, ended.cancelled()).await;
+    }
+
+    async fn token_revoked(&self) {
         let Some((gate, token, scope)) = &self.by else { return pending().await };
         let mut entries = gate.rules.keyring.follow();
         let opens = |entries: &_| caller(gate, entries, token).is_some_and(|caller| caller.may(*scope));

@@ -12,7 +12,7 @@ use super::Deaths;
 use super::storage::Stored;
 use crate::config::Config;
 use crate::replica::Replica;
-use crate::routes::Scrape;
+use crate::routes::{self, Scrape};
 
 /// The running counting.
 pub(super) struct Counted {
@@ -33,7 +33,12 @@ pub(super) fn start(
     deaths: &Deaths,
 ) -> Counted {
     let life = Uuid::now_v7().to_string();
-    let flushing = Flushing { writer: storage.writer, every: config.metrics.flush, life: life.clone() };
+    let flushing = Flushing {
+        writer: storage.writer,
+        every: config.metrics.flush,
+        life: life.clone(),
+        memory_bytes: routes::resident_bytes,
+    };
     let wiring = metrics::Wiring { arbiter: &threads[0].1.handle(), flushing: Some(flushing) };
     let metrics = metrics::start(wiring, deaths.clone().of("metrics", false));
     for (name, arbiter) in threads {

@@ -1,7 +1,5 @@
 //! The live picture and what else the dashboard's routes work with.
 
-use std::sync::Arc;
-
 use actix::Addr;
 use exai_actors::dispatcher::messages::Load;
 use exai_actors::feed::{self, Sources};
@@ -41,7 +39,6 @@ pub(super) fn start(
         writer,
         dispatcher: inside.dispatcher.clone(),
         sessions,
-        config: Arc::new(config.in_force()),
         trials: Trials::new(config.storage.state_folder.clone()),
     }
 }

@@ -16,7 +16,8 @@ use exai_actors::provider_supervisor::ProviderSupervisor;
 use exai_actors::provider_supervisor::messages::Rekey;
 use futures_util::future;
 use serde::Serialize;
-use tokio::sync::Mutex;
+use serde_json::Value;
+use tokio::sync::{Mutex, watch};
 
 use crate::config::{Config, Inputs, Provider};
 use crate::unix::Hangups;
@@ -32,6 +33,8 @@ struct Inner {
     inputs: Option<Inputs>,
     /// What is in force. Held while a reload runs, so that two of them do not mix; nothing else waits for it.
     config: Mutex<Config>,
+    /// The same for people to look at, who wait for no reload.
+    shown: watch::Sender<Value>,
     dispatcher: Addr<Dispatcher>,
     supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
 }
@@ -64,10 +67,16 @@ impl Reloader {
         dispatcher: Addr<Dispatcher>,
         supervisors: BTreeMap<ProviderName, Addr<ProviderSupervisor>>,
     ) -> Self {
+        let shown = watch::Sender::new(config.in_force());
         let config = Mutex::new(config.clone());
-        let reloader = Self(Arc::new(Inner { inputs, config, dispatcher, supervisors }));
+        let reloader = Self(Arc::new(Inner { inputs, config, shown, dispatcher, supervisors }));
         actix_rt::spawn(on_hangup(reloader.clone()));
         reloader
+    }
+
+    /// The configuration in force, secrets masked.
+    pub(crate) fn in_force(&self) -> Value {
+        self.0.shown.borrow().clone()
     }
 
     /// Reads and checks everything, then puts keys and limits in force; or says why nothing has changed.
@@ -80,6 +89,7 @@ impl Reloader {
         let new = Config::load(inputs).map_err(|error| error.to_string())?;
         let plan = Plan::of(&config, &new)?;
         let reload = inner.apply(plan, &new, &mut config).await;
+        inner.shown.send_replace(config.in_force());
         for key in &reload.changed {
             log::info!(key = key.as_str(); "a setting has changed");
         }
@@ -210,6 +220,10 @@ fn of_the_process(old: &Config, new: &Config) -> Vec<String> {
     differ("clients", &old.clients, &new.clients);
     let webhook = |config: &Config| config.alerts.webhook_url.as_ref().map(|url| url.reveal().to_owned());
     differ("alerts.webhook_url", &webhook(old), &webhook(new));
+    differ("alerts.breaker_open_s", &old.alerts.breaker_open, &new.alerts.breaker_open);
+    differ("alerts.daily_budget_usd", &old.alerts.daily_budget_usd, &new.alerts.daily_budget_usd);
+    differ("dashboard", &old.dashboard, &new.dashboard);
+    differ("metrics", &old.metrics, &new.metrics);
     differ("log", &old.log, &new.log);
     let (was, is) = (&old.limits, &new.limits);
     differ("limits.queue_wait_ms", &was.queue_wait, &is.queue_wait);

@@ -2,6 +2,7 @@
 
 use actix_rt::Arbiter;
 use exai_actors::health::HealthBoard;
+use exai_actors::storage::Store;
 
 use crate::alerts::Alerts;
 use crate::config::Config;
@@ -15,6 +16,7 @@ pub(super) fn watch(
     replica: &Replica,
     board: &HealthBoard,
     scrape: &Scrape,
+    store: &Store,
     threads: [(&'static str, &Arbiter); 2],
 ) {
     let vitals = Vitals {
@@ -29,7 +31,8 @@ pub(super) fn watch(
         board: board.clone(),
         published: scrape.published.clone(),
         facts: scrape.facts.clone(),
-        webhook: config.alerts.webhook_url.clone(),
+        store: store.clone(),
+        settings: config.alerts.clone(),
         replica: replica.id().to_owned(),
     };
     actix_rt::spawn(vitals.watch(Beats::start(threads)));

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::server::{SOON, Server, TOKEN};
 
 /// How a browser is started: nothing of the machine's, and nothing that phones anybody.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -24,6 +24,8 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // A page may go from panel to panel faster than any person does.
+    "--disable-ipc-flooding-protection",
     "--enable-logging",
 ];
 
@@ -64,9 +66,14 @@ impl Browser {
 
     /// Types the token.
     pub(crate) async fn log_in(&self) {
+        self.log_in_with(TOKEN).await;
+    }
+
+    /// Types that token.
+    pub(crate) async fn log_in_with(&self, token: &str) {
         let field = self.page.wait().at_most(SOON).for_element(Locator::Css("#token")).await.unwrap();
         self.until("the form is shown", "return !document.getElementById('login').hidden").await;
-        field.send_keys(TOKEN).await.unwrap();
+        field.send_keys(token).await.unwrap();
         self.click("#login-form button").await;
         self.until("the feed is linked", "return document.getElementById('link')?.textContent === 'live'")
             .await;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::browser::Browser;
 use crate::server::TOKEN;
 use crate::world::World;
 use crate::ws::{self, Answer, Opened};
@@ -61,8 +62,21 @@ async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
     }
     let ours = [held, ("Origin", own.as_str()), ("x-exai-page", "1")];
     assert_eq!(ask("POST", "/api/breakers", &ours, &order).await.status, 200);
+    // Logging out ends what this login opened, and nothing else.
+    let another = cookie_of(&ask("POST", "/api/login", &[("Origin", &own)], &right).await);
+    let watch = async |cookie: &str| ws::connect(to, "/feed", &[("Cookie", cookie)]).await.unwrap();
+    let (mut first, mut second, mut other) =
+        (watch(&cookie).await, watch(&cookie).await, watch(&another).await);
     assert_eq!(ask("POST", "/api/logout", &ours, "").await.status, 200);
     assert_eq!(ask("GET", "/api/config", &[held], "").await.status, 401, "logged out");
+    for socket in [&mut first, &mut second] {
+        assert_eq!(socket.close_code().await.unwrap(), 1008);
+    }
+    other.send_text("whole").await.unwrap();
+    for _ in 0..2 {
+        other.next_text().await.unwrap();
+    }
+    assert_eq!(ask("GET", "/api/config", &[("Cookie", &another)], "").await.status, 200);
 }
 
 #[tokio::test]
@@ -102,6 +116,16 @@ async fn a_cookie_opens_what_its_token_opens_and_nothing_once_that_is_revoked() 
         assert_eq!(refused.status, 403, "{path}");
         assert!(refused.body.contains("`admin`"), "{path}: {}", refused.body);
     }
+    // What somebody asked is content, its first words too.
+    world.client().await.chat("a canary in the first words").await;
+    let listed = send(to, "GET", "/api/conversations?search=local", &ours, "").await;
+    assert!(listed.body.contains("\"title\":null") && !listed.body.contains("canary"), "{}", listed.body);
+    let sought = send(to, "GET", "/api/conversations?search=canary", &ours, "").await;
+    assert_eq!(sought.body, "{\"rows\":[]}", "nor is it found by them");
+    assert_eq!(send(to, "GET", "/api/conversations?titles=true", &ours, "").await.status, 403);
+    let (status, told) = world.server.get("/api/conversations?titles=true&search=canary").await;
+    assert!(status == 200 && told.contains("a canary in the first words"), "{told}");
+    assert!(world.server.output().contains("operator_reads_titles"));
     let (code, said) = world.server.run(&["token", "revoke", "dashboard"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(send(to, "GET", "/api/config", &ours, "").await.status, 401, "revoked");
@@ -120,4 +144,23 @@ async fn guesses_at_the_login_are_counted() {
     assert_eq!(last, 429);
     let right = json!({ "token": TOKEN }).to_string();
     assert_eq!(send(to, "POST", "/api/login", &[("Origin", &own)], &right).await.status, 429, "even so");
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium and its driver: tests/run installs them"]
+async fn who_may_look_alone_sees_why_nothing_changes() {
+    let world = World::start().await;
+    let (code, said) = world.server.run(&["token", "add", "looks", "--scope", "dashboard"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let browser = Browser::open(&world.server).await;
+    browser.log_in_with(said.lines().next().unwrap()).await;
+    browser.click("button[data-order='kimi:force_open']").await;
+    let toast = "const toast = document.getElementById('toast'); return toast.checkVisibility() && toast.innerText.includes('`admin`')";
+    browser.until("it is said that this needs another token", toast).await;
+    let spoken =
+        "return document.getElementById('said').textContent === document.getElementById('toast').textContent";
+    assert_eq!(browser.run(spoken).await, true);
+    browser.picture("refused-1440").await;
+    assert_eq!(world.server.health().await["components"]["provider:kimi"]["status"], "ok");
+    browser.close().await;
 }

@@ -118,7 +118,7 @@ async fn what_is_shown_after_a_storm_is_what_the_journal_of_postgres_has() {
 }
 
 /// The sum of the series of one family of `/metrics` whose labels hold this.
-fn scraped(text: &str, family: &str, labels: &str) -> f64 {
+pub(crate) fn scraped(text: &str, family: &str, labels: &str) -> f64 {
     let series =
         text.lines().filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(labels));
     series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
@@ -181,7 +181,7 @@ async fn storm(db: Database) {
     };
     let (completed, failed) = (of("completed").await, of("failed").await);
     assert_eq!((completed, failed), (32, 8));
-    let (status, listed) = world.server.get("/api/conversations?search=of%20the%20storm").await;
+    let (status, listed) = world.server.get("/api/conversations?titles=true&search=of%20the%20storm").await;
     let listed = serde_json::from_str::<Value>(&listed).unwrap();
     assert_eq!((status, listed["rows"].as_array().map(Vec::len)), (200, Some(32)), "{listed}");
     assert!(listed["rows"][0]["chars"].as_i64() > Some(20) && listed["rows"][0]["turns"] == 2, "{listed}");

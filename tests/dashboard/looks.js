@@ -37,6 +37,7 @@ for (const one of document.querySelectorAll("a, button, input:not([hidden]), sel
 }
 for (const one of document.querySelectorAll("[tabindex]")) if (one.tabIndex > 0) amiss.push(`tabindex ${one.tabIndex}`);
 for (const one of document.querySelectorAll("img:not([alt])")) amiss.push(`no alt: ${one.src}`);
+for (const one of document.querySelectorAll("dt, dd")) if (!one.closest("dl")) amiss.push(`no list: ${one.textContent}`);
 for (const one of document.querySelectorAll("th:not([scope])")) amiss.push(`no scope: ${one.textContent}`);
 const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
 for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) amiss.push(`twice: #${id}`);

@@ -90,14 +90,17 @@ impl Ended {
     ) {
         let at = Moment::read();
         let (provider, model) = asked_model.unzip();
-        let (phase, tokens, cost_usd, first_token_ms) = match answer {
+        let took = u64::try_from((clock::now() - request.asked).as_millis()).ok();
+        // An answered call tells what its receipt tells.
+        let (phase, ms, tokens, cost_usd, first_token_ms) = match answer {
             Ok(finished) => {
-                let tokens = finished.receipt.tokens.map_or(0, |tokens| u64::from(tokens.completion));
-                ("completed", tokens, finished.receipt.cost_usd, Some(finished.receipt.first_token_ms))
+                let receipt = &finished.receipt;
+                let tokens = receipt.tokens.map_or(0, |tokens| u64::from(tokens.completion));
+                let first = Some(receipt.first_token_ms);
+                ("completed", Some(receipt.total_ms), tokens, receipt.cost_usd, first)
             }
-            Err(error) => (error.kind.as_str(), 0, None, None),
+            Err(error) => (error.kind.as_str(), took, 0, None, None),
         };
-        let took = clock::now() - request.asked;
         let seen = CallSeen {
             id: request.call,
             principal: request.caller.principal.clone(),
@@ -107,7 +110,7 @@ impl Ended {
             model,
             phase,
             asked_at: at.utc_of(request.asked),
-            ms: u64::try_from(took.as_millis()).ok(),
+            ms,
             first_token_ms,
             tokens,
             cost_usd,

@@ -34,8 +34,6 @@ const ASK_WITHIN: Duration = Duration::from_secs(1);
 const ENDED_MAX: usize = 60;
 /// How often the bill of the day is read.
 const COST_EVERY: Duration = Duration::from_secs(10);
-/// A day, in milliseconds.
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// One more part of the picture, from outside the actors: its name and what is to be shown.
 pub type Seen = (String, serde_json::Value);
@@ -202,8 +200,7 @@ impl Look {
             return;
         }
         self.billed_at = Some(now);
-        let midnight = UtcMillis(at.0 - at.0.rem_euclid(DAY_MS));
-        self.cost_today = self.sources.store.cost_since(midnight).await.ok();
+        self.cost_today = self.sources.store.cost_of_day(at).await.ok();
     }
 
     fn sample(&mut self, now: Instant, at: UtcMillis, load: &Load, sums: &Snapshot, rates: Rates) {

@@ -15,6 +15,7 @@ use super::flushing::{Flushing, Pace};
 use super::ledger::Ledger;
 use super::messages::{BreakerMoved, Flush};
 use super::snapshot::Snapshot;
+use super::windows::Shaped;
 use crate::clock;
 use crate::faults::{self, Point};
 use crate::meter::{self, DELTAS_MAX, Delta};
@@ -107,12 +108,13 @@ impl Metrics {
 
     /// Hands one batch to the writer. Whatever becomes of this life, the sums that are not known to stand are sent again.
     fn flush(&mut self) -> ResponseActFuture<Self, ()> {
-        let Some(Flushing { writer, life, .. }) = self.kept.flushing.clone() else {
+        let Some(Flushing { writer, life, memory_bytes, .. }) = self.kept.flushing.clone() else {
             return Box::pin(std::future::ready(()).into_actor(self));
         };
         let now = clock::utc_now();
         let rows = {
             let mut ledger = self.kept.ledger.borrow_mut();
+            ledger.windows.note(Shaped::Memory, memory_bytes(), now);
             let gone = ledger.windows.bound();
             ledger.dropped("rollup_rows", gone, now);
             ledger.windows.rows(&life)

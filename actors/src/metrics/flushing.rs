@@ -20,6 +20,8 @@ pub struct Flushing {
     pub every: Duration,
     /// This life of the process.
     pub life: String,
+    /// Bytes of memory that the process holds.
+    pub memory_bytes: fn() -> u64,
 }
 
 /// When the next flush is due.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::messages::BreakerMoved;
 use super::recent::Recent;
 use super::snapshot::{Buckets, Snapshot};
-use super::windows::Windows;
+use super::windows::{Shaped, Windows};
 use crate::clock::UtcMillis;
 use crate::meter::{Counter, Delta, Distribution, Labels};
 
@@ -30,6 +30,9 @@ impl Ledger {
     /// Adds what a thread counted.
     pub(super) fn merge(&mut self, delta: Delta, now: UtcMillis) {
         self.sums.lags.insert(delta.thread, delta.lag);
+        // In tenths of a millisecond, so that an hour of them is few values.
+        let lag = u64::try_from(delta.lag.as_micros()).unwrap_or(u64::MAX) / 100 * 100;
+        self.windows.note(Shaped::Lag, lag, now);
         for (counter, labels, n) in delta.counters {
             self.add(counter, labels, n, now);
         }

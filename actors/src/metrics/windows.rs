@@ -28,7 +28,35 @@ pub(super) struct Windows {
 #[derive(Debug, Default)]
 struct Window {
     counters: BTreeMap<(Counter, Labels), Written<u64>>,
-    distributions: BTreeMap<Distribution, Written<Tally>>,
+    distributions: BTreeMap<Shaped, Written<Tally>>,
+}
+
+/// What has a shape in a window: a distribution, or a gauge that was looked at now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shaped {
+    Of(Distribution),
+    /// How late the ticks of all threads came, in microseconds.
+    Lag,
+    /// Bytes that the process holds.
+    Memory,
+}
+
+impl Shaped {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Of(distribution) => distribution.name(),
+            Self::Lag => "exai_event_loop_lag_seconds",
+            Self::Memory => "exai_process_resident_memory_bytes",
+        }
+    }
+
+    fn unit(self) -> f64 {
+        match self {
+            Self::Of(distribution) => distribution.unit(),
+            Self::Lag => 1e-6,
+            Self::Memory => 1.0,
+        }
+    }
 }
 
 /// A sum, with how much of it was sent to the database and how much is known to be there.
@@ -57,12 +85,22 @@ impl Windows {
 
     pub(super) fn merge(&mut self, distribution: Distribution, values: &Values, now: UtcMillis) {
         for window in self.at(now) {
-            let series = window.distributions.entry(distribution).or_default();
+            let series = window.distributions.entry(Shaped::Of(distribution)).or_default();
             for (value, count) in &values.counts {
                 *series.sum.counts.entry(*value).or_default() += count;
                 series.count += count;
             }
             series.sum.sum += values.sum;
+        }
+    }
+
+    /// Notes what a gauge stands at.
+    pub(super) fn note(&mut self, gauge: Shaped, value: u64, now: UtcMillis) {
+        for window in self.at(now) {
+            let series = window.distributions.entry(gauge).or_default();
+            *series.sum.counts.entry(value).or_default() += 1;
+            series.sum.sum += value;
+            series.count += 1;
         }
     }
 
@@ -117,13 +155,13 @@ impl Window {
                 });
             }
         }
-        for (distribution, series) in &mut self.distributions {
+        for (shaped, series) in &mut self.distributions {
             if series.is_news() {
-                let scaled = |value: u64| approximate(value) * distribution.unit();
+                let scaled = |value: u64| approximate(value) * shaped.unit();
                 rows.push(Rollup {
                     span,
                     start,
-                    metric: distribution.name().to_owned(),
+                    metric: shaped.name().to_owned(),
                     labels: in_json(std::iter::empty(), replica),
                     count: i64::try_from(series.count).unwrap_or(i64::MAX),
                     sum: scaled(series.sum.sum),
@@ -234,6 +272,17 @@ mod tests {
         for (got, wanted) in shape.into_iter().zip([0.01, 0.5, 0.95, 0.99, 1.0]) {
             assert!((got - wanted).abs() < 1e-9, "{shape:?}");
         }
+    }
+
+    #[test]
+    fn a_gauge_has_the_shape_of_its_window() {
+        let mut windows = Windows::default();
+        for (value, at) in [(7, 0), (9, 1), (8, 59_999)] {
+            windows.note(Shaped::Memory, value, UtcMillis(at));
+        }
+        let row = &windows.rows("r")[0];
+        assert_eq!((row.metric.as_str(), row.count), ("exai_process_resident_memory_bytes", 3));
+        assert_eq!(row.shape, Some([7.0, 8.0, 9.0, 9.0, 9.0]));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) mod sqlite {
     type Conn<'a> = <super::Inline as super::Family>::Conn<'a>;
     type Db = diesel::sqlite::Sqlite;
 
-    mod acknowledge;
+    pub(crate) mod acknowledge;
     pub(crate) mod batch;
     pub(crate) mod books;
     mod events;
@@ -97,7 +97,7 @@ pub(crate) mod postgres {
     type Conn<'a> = &'a AsyncPgConnection;
     type Db = diesel::pg::Pg;
 
-    mod acknowledge;
+    pub(crate) mod acknowledge;
     pub(crate) mod batch;
     pub(crate) mod books;
     mod events;

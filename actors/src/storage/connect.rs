@@ -38,14 +38,16 @@ pub(crate) enum Purpose {
 /// The settings: write-ahead log, so that readers and the writer do not wait for one another; `synchronous=FULL` fsyncs the log at
 /// each commit (a power cut loses nothing that was acknowledged), `NORMAL` only at checkpoints (a killed process loses nothing,
 /// for the log is in the system's page cache; a power cut may lose the last commits, never the file's integrity); foreign keys,
-/// which SQLite forgets to enforce on every new connection; a bounded wait for the locks of other processes.
+/// which SQLite forgets to enforce on every new connection; a bounded wait for the locks of other processes; no temporary files, for which
+/// a container with a read-only root has no place.
 pub(crate) fn sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection, ConnectError> {
     let mode = match purpose {
         Purpose::Read | Purpose::Write(_) => "rw",
         Purpose::Migrate => "rwc",
     };
     let mut settings = format!(
-        "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = {WAL_BYTES_KEPT};",
+        "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = {WAL_BYTES_KEPT}; \
+         PRAGMA temp_store = MEMORY;",
         BUSY_WITHIN.as_millis()
     );
     settings.push_str(match purpose {
@@ -152,5 +154,22 @@ mod tests {
         let path = folder.path().join("gone.db");
         assert!(sqlite(&path, Purpose::Write(Durability::Power)).is_err());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn nothing_is_written_beside_the_file() {
+        #[derive(diesel::QueryableByName)]
+        struct Setting {
+            #[diesel(sql_type = diesel::sql_types::Integer)]
+            temp_store: i32,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exai.db");
+        for purpose in [Purpose::Migrate, Purpose::Read, Purpose::Write(Durability::Process)] {
+            let mut connection = sqlite(&path, purpose).unwrap();
+            let setting = diesel::sql_query("PRAGMA temp_store");
+            let setting = diesel::RunQueryDsl::get_result::<Setting>(setting, &mut connection);
+            assert_eq!(setting.unwrap().temp_store, 2, "memory, for {purpose:?}");
+        }
     }
 }

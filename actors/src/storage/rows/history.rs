@@ -1,4 +1,5 @@
-//! What operators browse. None of it is content but titles, the turns of a conversation and the words of the auditor.
+//! What operators browse. None of it is content but titles, which are the beginnings of what was asked, the turns of a conversation and
+//! the words of the auditor.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -9,8 +10,10 @@ use crate::ids::{CallId, Principal};
 /// Which conversations are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Browse {
-    /// What the title must have in it; none for all.
+    /// What the id must begin with, or the principal, the tool or a title that is asked for must have in it; none for all.
     pub search: Option<String>,
+    /// Whether titles are told.
+    pub titles: bool,
     /// Only what is older than this.
     pub before: Option<UtcMillis>,
     /// At most so many.
@@ -24,8 +27,8 @@ pub struct ConversationSeen {
     pub id: String,
     /// Whose.
     pub principal: String,
-    /// How it began.
-    pub title: String,
+    /// How it began, where that was asked for.
+    pub title: Option<String>,
     /// The tool that began it.
     pub tool: String,
     /// Its turns.

@@ -1,11 +1,12 @@
-//! How an operator's note of what the auditor saw is written, once for both databases.
+//! What the auditor saw, and how an operator's note of it is written, once for both databases.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use crate::storage::error::Refusal;
-use crate::storage::rows::history::{Acknowledgement, Which};
+use crate::clock::UtcMillis;
+use crate::storage::error::{Refusal, StorageError};
+use crate::storage::rows::history::{Acknowledgement, ObservationSeen, Which};
 use crate::storage::schema::auditor_observations as seen;
 use crate::storage::text::storable;
 use crate::storage_writer::messages::Written;
@@ -24,4 +25,46 @@ pub(crate) async fn acknowledged(conn: &mut Conn<'_>, noted: &Acknowledgement) -
         }
     };
     Ok(Written::Acknowledged(u64::try_from(rows).unwrap_or(u64::MAX)))
+}
+
+type ObservationRow = (String, i64, String, String, String, String, f64, Option<String>, Option<i64>);
+
+/// What the auditor saw last.
+pub(crate) async fn observations(
+    conn: &mut Conn<'_>,
+    limit: u16,
+) -> Result<Vec<ObservationSeen>, StorageError> {
+    let rows = seen::table
+        .order(seen::at.desc())
+        .limit(i64::from(limit))
+        .select((
+            seen::id,
+            seen::at,
+            seen::severity,
+            seen::category,
+            seen::text,
+            seen::recommendation,
+            seen::confidence,
+            seen::acknowledged_by,
+            seen::acknowledged_at,
+        ))
+        .load::<ObservationRow>(conn)
+        .await
+        .map_err(|source| StorageError::Query { operation: "list observations", source })?;
+    let rows = rows.into_iter().map(
+        |(id, at, severity, category, text, recommendation, confidence, acknowledged_by, acknowledged_at)| {
+            ObservationSeen {
+                id,
+                at: UtcMillis(at),
+                severity,
+                category,
+                text,
+                recommendation,
+                confidence,
+                acknowledged_by,
+                acknowledged_at: acknowledged_at.map(UtcMillis),
+            }
+        },
+    );
+    Ok(rows.collect())
 }

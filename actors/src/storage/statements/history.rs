@@ -8,15 +8,20 @@ use super::Conn;
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId};
 use crate::storage::error::StorageError;
-use crate::storage::rows::history::{
-    AttemptSeen, Browse, CallStory, ConversationSeen, ObservationSeen, RollupSeen, TurnSeen,
-};
-use crate::storage::schema::{
-    attempts, auditor_observations, calls, conversations, messages, metrics_1hour, metrics_1min,
-};
+use crate::storage::rows::history::{AttemptSeen, Browse, CallStory, ConversationSeen, RollupSeen, TurnSeen};
+use crate::storage::schema::{attempts, calls, conversations, messages, metrics_1hour, metrics_1min};
 
 /// Turns of one conversation that are shown; the newest of more.
 const TURNS_MAX: i64 = 200;
+/// The metrics that the dashboard draws over time.
+const SHOWN: [&str; 6] = [
+    "exai_calls_total",
+    "exai_tokens_total",
+    "exai_cost_usd_total",
+    "exai_call_seconds",
+    "exai_process_resident_memory_bytes",
+    "exai_event_loop_lag_seconds",
+];
 /// Rollups that one question may bring.
 const ROLLUPS_MAX: i64 = 50_000;
 
@@ -39,7 +44,17 @@ pub(crate) async fn conversations(
     let mut wanted = conversations::table.into_boxed();
     if let Some(search) = &browse.search {
         let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        wanted = wanted.filter(conversations::title.like(format!("%{escaped}%")).escape('\\'));
+        let (begins, has) = (format!("{escaped}%"), format!("%{escaped}%"));
+        let of_all = conversations::id
+            .like(begins)
+            .escape('\\')
+            .or(conversations::principal.like(has.clone()).escape('\\'))
+            .or(conversations::tool.like(has.clone()).escape('\\'));
+        wanted = if browse.titles {
+            wanted.filter(of_all.or(conversations::title.like(has).escape('\\')))
+        } else {
+            wanted.filter(of_all)
+        };
     }
     if let Some(before) = browse.before {
         wanted = wanted.filter(conversations::updated_at.lt(before.0));
@@ -74,7 +89,7 @@ pub(crate) async fn conversations(
             chars: size.and_then(|size| size.2).unwrap_or(0),
             id,
             principal,
-            title,
+            title: browse.titles.then_some(title),
             tool,
             turns,
             created_at: UtcMillis(created_at),
@@ -210,50 +225,7 @@ impl StoryRow {
     }
 }
 
-type ObservationRow = (String, i64, String, String, String, String, f64, Option<String>, Option<i64>);
-
-/// What the auditor saw last.
-pub(crate) async fn observations(
-    conn: &mut Conn<'_>,
-    limit: u16,
-) -> Result<Vec<ObservationSeen>, StorageError> {
-    use auditor_observations as seen;
-    let rows = seen::table
-        .order(seen::at.desc())
-        .limit(i64::from(limit))
-        .select((
-            seen::id,
-            seen::at,
-            seen::severity,
-            seen::category,
-            seen::text,
-            seen::recommendation,
-            seen::confidence,
-            seen::acknowledged_by,
-            seen::acknowledged_at,
-        ))
-        .load::<ObservationRow>(conn)
-        .await
-        .map_err(failed("list observations"))?;
-    let rows = rows.into_iter().map(
-        |(id, at, severity, category, text, recommendation, confidence, acknowledged_by, acknowledged_at)| {
-            ObservationSeen {
-                id,
-                at: UtcMillis(at),
-                severity,
-                category,
-                text,
-                recommendation,
-                confidence,
-                acknowledged_by,
-                acknowledged_at: acknowledged_at.map(UtcMillis),
-            }
-        },
-    );
-    Ok(rows.collect())
-}
-
-/// The rollups since then, by hour or by minute.
+/// The rollups since then, by hour or by minute, oldest first. Where there are too many, the oldest are left out.
 pub(crate) async fn rollups(
     conn: &mut Conn<'_>,
     since: UtcMillis,
@@ -263,8 +235,8 @@ pub(crate) async fn rollups(
     macro_rules! rows {
         ($table:ident) => {
             $table::table
-                .filter($table::window_start.ge(since.0))
-                .order($table::window_start)
+                .filter($table::window_start.ge(since.0).and($table::metric.eq_any(SHOWN)))
+                .order($table::window_start.desc())
                 .limit(ROLLUPS_MAX)
                 .select((
                     $table::window_start,
@@ -281,7 +253,7 @@ pub(crate) async fn rollups(
         };
     }
     let rows = if by_hour { rows!(metrics_1hour) } else { rows!(metrics_1min) };
-    let rows = rows.map_err(failed("read rollups"))?.into_iter();
+    let rows = rows.map_err(failed("read rollups"))?.into_iter().rev();
     let seen = rows.map(|(start, metric, labels, count, sum, p50, p95, p99)| RollupSeen {
         start: UtcMillis(start),
         metric,

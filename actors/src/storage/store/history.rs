@@ -11,10 +11,14 @@ use super::{DatabasePool, Lease, Store, no_connection};
 use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId};
 
+/// A day, in milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 impl Store {
-    /// US dollars that upstream requests have cost since then, as far as prices are known.
-    pub async fn cost_since(&self, since: UtcMillis) -> Result<f64, StorageError> {
-        read!(self, history::cost_since(since))
+    /// US dollars that upstream requests have cost on the day (UTC) of this moment so far, as far as prices are known.
+    pub async fn cost_of_day(&self, now: UtcMillis) -> Result<f64, StorageError> {
+        let midnight = UtcMillis(now.0 - now.0.rem_euclid(DAY_MS));
+        read!(self, history::cost_since(midnight))
     }
 
     /// The conversations that spoke last.
@@ -34,7 +38,7 @@ impl Store {
 
     /// What the auditor saw last, newest first.
     pub async fn observations(&self, limit: u16) -> Result<Vec<ObservationSeen>, StorageError> {
-        read!(self, history::observations(limit))
+        read!(self, acknowledge::observations(limit))
     }
 
     /// The rollups since then, oldest first; of minutes, or of hours.
