@@ -37,7 +37,7 @@ pub(super) fn start(
         writer: storage.writer,
         every: config.metrics.flush,
         life: life.clone(),
-        memory_bytes: routes::resident_bytes,
+        memory_bytes: || routes::resident_bytes().unwrap_or_default(),
     };
     let wiring = metrics::Wiring { arbiter: &threads[0].1.handle(), flushing: Some(flushing) };
     let metrics = metrics::start(wiring, deaths.clone().of("metrics", false));
