@@ -112,7 +112,7 @@ pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpR
         },
     };
     match session.log(id) {
-        Some(log) => streamed(&log, next, true, (place, None)),
+        Some(log) => streamed(&log, next, true, (place, log.attend(), None)),
         None => wrong(StatusCode::NOT_FOUND, "That stream was read whole, or was left too long."),
     }
 }
@@ -182,6 +182,7 @@ impl Post {
         session.heard(self.bytes);
         let wants_answer = matches!(*message, JsonRpcMessage::Request(_));
         let log = if wants_answer { session.stream() } else { session.passing() };
+        let attending = log.attend();
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         let sent = match &session.inbound {
             Some(inbound) => inbound.send(incoming).await.is_ok(),
@@ -193,7 +194,7 @@ impl Post {
         if !wants_answer {
             return HttpResponse::Accepted().finish();
         }
-        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, None)).await
+        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, attending, None)).await
     }
 
     /// A request of the era without sessions.
@@ -212,9 +213,11 @@ impl Post {
         let Some(visitor) = visitor else { return full() };
         visitor.heard(self.bytes);
         let (log, service) = (visitor.passing(), CancellationToken::new());
+        let attending = log.attend();
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         life::answer(&self.door, &visitor, incoming, (service.clone(), self.pass));
-        respond(&log, Wanted::by(&self.request, false, true), (self.place, Some(service.drop_guard()))).await
+        let held = (self.place, attending, Some(service.drop_guard()));
+        respond(&log, Wanted::by(&self.request, false, true), held).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use exai_actors::clock::{self, Instant};
+use exai_actors::dispatcher::messages::Follower;
 use exai_actors::session::messages::Delivered;
 use futures_util::stream::{self, Stream};
 use parking_lot::Mutex;
@@ -34,7 +35,39 @@ pub(in crate::mcp) struct Log {
     id: u64,
     state: Arc<watch::Sender<State>>,
     /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
-    delivered: Arc<Mutex<Option<Delivered>>>,
+    way: Arc<Mutex<Way>>,
+}
+
+/// How an outcome gets to its client.
+#[derive(Default)]
+struct Way {
+    /// Connections on which it is read.
+    attending: usize,
+    delivered: Option<Delivered>,
+    /// The place among those who follow the call. While nobody reads, the answer is on its way to nobody: it goes to who asks the same
+    /// again, though it can still be resumed.
+    follower: Option<Follower>,
+}
+
+/// One connection on which a stream is read, or is about to be.
+pub(super) struct Attending(Arc<Mutex<Way>>);
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        let mut way = self.0.lock();
+        way.attending -= 1;
+        if way.attending == 0 {
+            way.follower = None;
+        }
+    }
+}
+
+/// The last message as the outcome of a call.
+pub(super) struct Arrival {
+    /// Hears when it was written whole.
+    pub(super) delivered: Delivered,
+    /// Its client's place among those who follow the call.
+    pub(super) follower: Option<Follower>,
 }
 
 /// Bytes that streams keep; clones count together.
@@ -83,7 +116,7 @@ impl Log {
             readers: 0,
             read_at: None,
         };
-        Self { id, state: Arc::new(watch::Sender::new(state)), delivered: Arc::default() }
+        Self { id, state: Arc::new(watch::Sender::new(state)), way: Arc::default() }
     }
 
     /// One message among several.
@@ -91,9 +124,19 @@ impl Log {
         self.state.send_if_modified(|state| !state.ended && state.keep(text));
     }
 
-    /// The last message; `delivered` hears when it was written whole.
-    pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, delivered: Option<Delivered>) {
-        *self.delivered.lock() = delivered;
+    /// A connection takes it. To be asked before anything can be said on it.
+    pub(super) fn attend(&self) -> Attending {
+        self.way.lock().attending += 1;
+        Attending(Arc::clone(&self.way))
+    }
+
+    /// The last message, and the outcome that it is.
+    pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, arrival: Option<Arrival>) {
+        if let Some(Arrival { delivered, follower }) = arrival {
+            let mut way = self.way.lock();
+            way.follower = follower.filter(|_| way.attending > 0);
+            way.delivered = Some(delivered);
+        }
         self.state.send_modify(|state| {
             state.keep(text);
             (state.ended, state.code) = (true, code);
@@ -148,9 +191,15 @@ impl Log {
     /// The client has it whole.
     pub(super) fn delivered(&self) {
         self.state.send_modify(|state| state.read_at = Some(clock::now()));
-        if let Some(delivered) = self.delivered.lock().take() {
+        let (delivered, follower) = {
+            let mut way = self.way.lock();
+            (way.delivered.take(), way.follower.take())
+        };
+        if let Some(delivered) = delivered {
             delivered();
         }
+        // In this order: who asks the same again from here on must find the answer delivered.
+        drop(follower);
     }
 
     /// The stream from its message number `next` on, as Server-Sent Events; with ids where it can be resumed. `held` lives as long as
