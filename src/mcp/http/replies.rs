@@ -9,8 +9,9 @@ use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::RequestId;
 use tokio_util::sync::DropGuard;
 
+use super::arrival::Attending;
 use super::headers;
-use super::stream::{Attending, First, Log};
+use super::stream::{First, Log};
 use crate::mcp::connections::Place;
 use crate::mcp::envelope::Fault;
 use crate::mcp::refusals::refusal;

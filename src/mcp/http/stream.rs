@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use exai_actors::clock::{self, Instant};
-use exai_actors::dispatcher::messages::Follower;
-use exai_actors::session::messages::Delivered;
 use futures_util::stream::{self, Stream};
 use parking_lot::Mutex;
 use rmcp::model::ErrorCode;
 use tokio::sync::watch;
+
+use super::arrival::{Arrival, Attending, Way};
 
 /// Messages that one stream keeps.
 const MESSAGES_MAX: usize = 128;
@@ -36,38 +36,6 @@ pub(in crate::mcp) struct Log {
     state: Arc<watch::Sender<State>>,
     /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
     way: Arc<Mutex<Way>>,
-}
-
-/// How an outcome gets to its client.
-#[derive(Default)]
-struct Way {
-    /// Connections on which it is read.
-    attending: usize,
-    delivered: Option<Delivered>,
-    /// The place among those who follow the call. While nobody reads, the answer is on its way to nobody: it goes to who asks the same
-    /// again, though it can still be resumed.
-    follower: Option<Follower>,
-}
-
-/// One connection on which a stream is read, or is about to be.
-pub(super) struct Attending(Arc<Mutex<Way>>);
-
-impl Drop for Attending {
-    fn drop(&mut self) {
-        let mut way = self.0.lock();
-        way.attending -= 1;
-        if way.attending == 0 {
-            way.follower = None;
-        }
-    }
-}
-
-/// The last message as the outcome of a call.
-pub(super) struct Arrival {
-    /// Hears when it was written whole.
-    pub(super) delivered: Delivered,
-    /// Its client's place among those who follow the call.
-    pub(super) follower: Option<Follower>,
 }
 
 /// Bytes that streams keep; clones count together.

@@ -15,7 +15,8 @@ use rmcp::service::{OriginatingRequestId, RoleServer};
 use rmcp::transport::Transport;
 use tokio::sync::{mpsc, watch};
 
-use super::stream::{Arrival, Log};
+use super::arrival::Arrival;
+use super::stream::Log;
 use crate::mcp::delivery::Outcome;
 use crate::mcp::edge::{Edge, Facts, Limits, Passage, Verdict};
 use crate::mcp::envelope::Reading;
