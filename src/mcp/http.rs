@@ -4,6 +4,7 @@
 mod arrival;
 mod body;
 mod headers;
+mod kept;
 mod life;
 mod replies;
 mod sessions;

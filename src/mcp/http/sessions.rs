@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::{Kept, Log};
+use super::kept::Kept;
+use super::stream::Log;
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -15,14 +15,12 @@ use rmcp::model::ErrorCode;
 use tokio::sync::watch;
 
 use super::arrival::{Arrival, Attending, Way};
+use super::kept::Kept;
 
 /// Messages that one stream keeps.
 const MESSAGES_MAX: usize = 128;
 /// Bytes that one stream keeps beside its last message.
 const BYTES_MAX: usize = 1024 * 1024;
-/// Bytes that all streams keep. Beyond it a stream keeps its last message alone, and a session that asks for more loses what it has
-/// not read.
-const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often a silent stream says that it is alive.
 const COMFORT_EVERY: Duration = Duration::from_secs(15);
 /// How soon a client whose stream broke comes back.
@@ -36,17 +34,6 @@ pub(in crate::mcp) struct Log {
     state: Arc<watch::Sender<State>>,
     /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
     way: Arc<Mutex<Way>>,
-}
-
-/// Bytes that streams keep; clones count together.
-#[derive(Clone, Default)]
-pub(super) struct Kept(Arc<AtomicUsize>);
-
-impl Kept {
-    /// Whether streams keep all that they may.
-    pub(super) fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > ALL_BYTES_MAX
-    }
 }
 
 struct State {

@@ -1,7 +1,8 @@
 //! What sessions and streams may be and keep, all together, from many threads at once.
 
+use super::kept::Kept;
 use super::sessions::{Session, Sessions};
-use super::stream::{First, Kept, Log};
+use super::stream::{First, Log};
 use crate::mcp::monitor::Monitor;
 use exai_actors::ids::Principal;
 use std::time::Duration;
