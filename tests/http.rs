@@ -79,6 +79,28 @@ async fn a_cut_stream_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_waits_for_who_asks_again_and_for_who_resumes() {
+    let world = World::start().await;
+    let session = open(&world.server, "2025-11-25").await;
+    let of = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
+    world.next("delay=500");
+    let mut cut = post(&world.server, &of, &request(7, "tools/call", chat("lost on its way"))).await;
+    let text = cut.until("notifications/progress").await;
+    let last = text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap().to_owned();
+    drop(cut);
+    world.until_asked(1).await;
+    world.until_closed().await;
+    let again = request(8, "tools/call", chat("lost on its way"));
+    let again = post(&world.server, &of, &again).await.answer(8).await;
+    let resume = [of[0], of[1], ("Last-Event-ID", last.as_str())];
+    let rest = send(&world.server, "GET", &resume, "").await.answer(7).await;
+    assert!(again["result"]["_meta"]["exai/receipt"]["call_id"].is_string(), "{again}");
+    assert_eq!(again["result"]["_meta"]["exai/receipt"], rest["result"]["_meta"]["exai/receipt"], "{again}");
+    assert_eq!(world.kimi.journal().len(), 1, "nothing was asked again");
+    assert_eq!(world.db.number("SELECT count(*) AS n FROM calls").await, 1);
+}
+
+#[tokio::test]
 async fn a_modern_client_asks_without_a_session_and_its_stream_starts_at_once() {
     let world = World::start().await;
     let found = [MODERN, ("Mcp-Method", "server/discover")];

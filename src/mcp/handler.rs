@@ -9,10 +9,11 @@ use exai_actors::ids::{Principal, SessionId};
 use exai_actors::tools::{Definition, Toolbox};
 use futures_util::FutureExt;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, GetPromptRequestParams,
-    GetPromptResponse, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+    GetPromptRequestParams, GetPromptResponse, Implementation, JsonObject, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SubscriptionFilter, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
@@ -90,7 +91,9 @@ impl ServerHandler for Handler {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         resources::one_page(request)?;
-        Ok(ListToolsResult::with_all_items(self.toolbox.definitions().iter().map(tool).collect()))
+        let tools = self.toolbox.definitions().iter().map(tool).collect();
+        let listed = ListToolsResult::with_all_items(tools).with_ttl_ms(resources::LIST_TTL_MS);
+        Ok(listed.with_cache_scope(CacheScope::Public))
     }
 
     async fn call_tool(

@@ -1,7 +1,10 @@
 //! MCP over Streamable HTTP on the path of the WebSocket: sessions for 2025-06-18 and 2025-11-25, single requests for 2026-07-28. A
 //! lost connection leaves the call of a session going on, and cancels a modern one.
 
+mod arrival;
+mod body;
 mod headers;
+mod kept;
 mod life;
 mod replies;
 mod sessions;
@@ -11,21 +14,19 @@ mod tests;
 mod transport;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::guard::GuardContext;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytestring::ByteString;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::Principal;
-use futures_util::StreamExt;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage};
 use tokio_util::sync::CancellationToken;
 
+use self::body::read;
 use self::headers::{SESSION, VERSION, only};
 use self::replies::{
-    EVENTS, FULL_RETRY, JSON, Wanted, full, refused_message, respond, streamed, too_fast, too_much_noise,
+    EVENTS, FULL_RETRY, Wanted, full, refused_message, respond, streamed, too_fast, too_much_noise,
     unknown_session, wrong,
 };
 use self::sessions::Session;
@@ -33,15 +34,11 @@ pub(crate) use self::sessions::Sessions;
 use self::transport::Incoming;
 use super::connections::Place;
 use super::edge::VERSIONS;
-use super::envelope::{self, Fault, Reading};
-use super::line::{PARSE_INLINE_BYTES_MAX, read_elsewhere};
+use super::envelope::{Fault, Reading};
 use super::monitor;
 use super::refusals::{refusal, refused_for_place};
 use super::socket::Door;
 use crate::security::Pass;
-
-/// How long a body may take.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whether a GET is for a stream and not for a WebSocket.
 pub(super) fn is_stream(context: &GuardContext<'_>) -> bool {
@@ -82,6 +79,9 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web:
         return if modern_header { HttpResponse::Accepted().finish() } else { post.belongs(message).await };
     };
     let opens = matches!(asked.request, ClientRequest::InitializeRequest(_));
+    if opens && let Err(wait) = post.door.http.may_open(&post.pass.principal, post.door.limits) {
+        return monitor::refused(&post.request, too_fast(asked.id.clone(), wait));
+    }
     let modern_meta = asked.request.get_meta().protocol_version();
     let modern_meta = modern_meta.is_some_and(|version| headers::is_modern(version.as_str()));
     if !opens && (modern_header || modern_meta) {
@@ -112,7 +112,7 @@ pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpR
         },
     };
     match session.log(id) {
-        Some(log) => streamed(&log, next, true, (place, None)),
+        Some(log) => streamed(&log, next, true, (place, log.attend(), None)),
         None => wrong(StatusCode::NOT_FOUND, "That stream was read whole, or was left too long."),
     }
 }
@@ -182,6 +182,7 @@ impl Post {
         session.heard(self.bytes);
         let wants_answer = matches!(*message, JsonRpcMessage::Request(_));
         let log = if wants_answer { session.stream() } else { session.passing() };
+        let attending = log.attend();
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         let sent = match &session.inbound {
             Some(inbound) => inbound.send(incoming).await.is_ok(),
@@ -193,7 +194,7 @@ impl Post {
         if !wants_answer {
             return HttpResponse::Accepted().finish();
         }
-        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, None)).await
+        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, attending, None)).await
     }
 
     /// A request of the era without sessions.
@@ -212,9 +213,11 @@ impl Post {
         let Some(visitor) = visitor else { return full() };
         visitor.heard(self.bytes);
         let (log, service) = (visitor.passing(), CancellationToken::new());
+        let attending = log.attend();
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         life::answer(&self.door, &visitor, incoming, (service.clone(), self.pass));
-        respond(&log, Wanted::by(&self.request, false, true), (self.place, Some(service.drop_guard()))).await
+        let held = (self.place, attending, Some(service.drop_guard()));
+        respond(&log, Wanted::by(&self.request, false, true), held).await
     }
 }
 
@@ -225,58 +228,6 @@ fn enter(request: &HttpRequest, door: &Door) -> Result<(Pass, Place), HttpRespon
     let ip = request.peer_addr().map(|peer| peer.ip());
     let place = door.connections.enter(ip).map_err(refused_for_place)?;
     Ok((pass, place))
-}
-
-/// The message in a body that is bounded while it arrives.
-async fn read(
-    request: &HttpRequest,
-    mut payload: web::Payload,
-    door: &Door,
-) -> Result<(ByteString, Reading), HttpResponse> {
-    let headers = request.headers();
-    let kind = only(headers, "content-type").and_then(|kind| kind.split(';').next());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON)) {
-        return Err(wrong(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Post one JSON-RPC message as application/json.",
-        ));
-    }
-    if !headers::takes(headers, JSON) || !headers::takes(headers, EVENTS) {
-        let message = "Accept must name application/json and text/event-stream.";
-        return Err(wrong(StatusCode::NOT_ACCEPTABLE, message));
-    }
-    let bytes_max = door.session.message_bytes_max;
-    let too_large = || {
-        let message = format!("A message is at most {bytes_max} bytes long.");
-        refusal(StatusCode::PAYLOAD_TOO_LARGE, &CallError::new(ErrorKind::TooLarge, message))
-    };
-    let said = only(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
-    if said.is_some_and(|said| said > bytes_max) {
-        return Err(too_large());
-    }
-    let mut body = web::BytesMut::new();
-    let whole = async {
-        while let Some(chunk) = payload.next().await {
-            let broken = |_| wrong(StatusCode::BAD_REQUEST, "The body broke off.");
-            let chunk = chunk.map_err(broken)?;
-            if body.len() + chunk.len() > bytes_max {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(())
-    };
-    let late = |_| wrong(StatusCode::REQUEST_TIMEOUT, "The body took too long.");
-    tokio::time::timeout(BODY_WITHIN, whole).await.map_err(late)??;
-    let Ok(text) = ByteString::try_from(body.freeze()) else {
-        return Err(wrong(StatusCode::BAD_REQUEST, "The body is not UTF-8."));
-    };
-    if text.len() < PARSE_INLINE_BYTES_MAX {
-        let reading = envelope::read(&text);
-        return Ok((text, reading));
-    }
-    let reading = read_elsewhere(text.clone()).await;
-    Ok((text, reading))
 }
 
 /// The session that a request names, and the version that it speaks.

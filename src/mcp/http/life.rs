@@ -37,9 +37,9 @@ const CLIENT_CHARS_MAX: usize = 120;
 pub(super) fn open(door: &Arc<Door>, pass: Pass, request: &HttpRequest, key: &str) -> Option<Arc<Session>> {
     let principal = pass.principal.clone();
     let (inbound, posted) = mpsc::channel(INBOUND_MAX);
-    let session = door
-        .http
-        .open(key, |kept| Session::new(principal, Monitor::opened_over_http(request), Some(inbound), kept))?;
+    let monitor = Monitor::opened_over_http(request);
+    let make = |kept| Session::new(principal.clone(), monitor, Some(inbound), kept);
+    let session = door.http.open(key, &principal, make)?;
     let (name, here, tracked) = (key.to_owned(), Arc::clone(&session), door.sessions.clone());
     let door = Arc::clone(door);
     actix_web::rt::spawn(tracked.track_future(async move {

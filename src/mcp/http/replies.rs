@@ -9,6 +9,7 @@ use exai_actors::error::{CallError, ErrorKind};
 use rmcp::model::RequestId;
 use tokio_util::sync::DropGuard;
 
+use super::arrival::Attending;
 use super::headers;
 use super::stream::{First, Log};
 use crate::mcp::connections::Place;
@@ -22,8 +23,8 @@ const WHOLE_WITHIN: Duration = Duration::from_millis(50);
 /// When a client that found no place may come back.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
 
-/// What a connection keeps while it is answered: its place and, where its end is a cancel, what cancels.
-pub(super) type Held = (Place, Option<DropGuard>);
+/// What a connection keeps while it is answered: its place, its hold on the stream and, where its end is a cancel, what cancels.
+pub(super) type Held = (Place, Attending, Option<DropGuard>);
 
 /// How a client is answered.
 pub(super) struct Wanted {

@@ -1,6 +1,7 @@
 //! Who comes over HTTP: sessions of the eras that have them, and what is known between the requests of the era that has none. Both
 //! are capped, and end when nothing came for a while.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::{Kept, Log};
+use super::kept::Kept;
+use super::stream::Log;
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;
@@ -52,6 +54,7 @@ pub(super) struct Known {
 struct Rates {
     calls: Bucket,
     others: Bucket,
+    openings: Bucket,
 }
 
 /// A principal, and what its client calls itself.
@@ -95,9 +98,14 @@ impl Default for Sessions {
 
 impl Sessions {
     /// Opens a session under its name, if it finds a place.
-    pub(super) fn open(&self, key: &str, make: impl FnOnce(Kept) -> Session) -> Option<Arc<Session>> {
+    pub(super) fn open(
+        &self,
+        key: &str,
+        principal: &Principal,
+        make: impl FnOnce(Kept) -> Session,
+    ) -> Option<Arc<Session>> {
         let mut known = self.known.lock();
-        if !known.make_room(self.sessions_max) {
+        if !known.make_room(self.sessions_max, principal) {
             return None;
         }
         let session = Arc::new(make(self.kept.clone()));
@@ -116,7 +124,7 @@ impl Sessions {
             return Some((Arc::clone(session), false));
         }
         known.visitors.remove(visitor);
-        if !known.make_room(self.sessions_max) {
+        if !known.make_room(self.sessions_max, &visitor.0) {
             return None;
         }
         let session = Arc::new(make(self.kept.clone()));
@@ -127,11 +135,15 @@ impl Sessions {
     /// Takes a place in the rate of a principal that asks without a session, or sends what nobody can read.
     pub(super) fn rate(&self, principal: &Principal, limits: Limits, is_call: bool) -> Result<(), Duration> {
         let now = clock::now();
-        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
         let mut known = self.known.lock();
-        let rates = known.rates.entry(principal.clone());
-        let rates = rates.or_insert_with(|| Rates { calls: bucket(), others: bucket() });
+        let rates = known.rates(principal, limits, now);
         if is_call { rates.calls.take(now) } else { rates.others.take(now) }
+    }
+
+    /// Takes a place in the rate at which a principal opens sessions: each has rates of its own, and a row.
+    pub(super) fn may_open(&self, principal: &Principal, limits: Limits) -> Result<(), Duration> {
+        let now = clock::now();
+        self.known.lock().rates(principal, limits, now).openings.take(now)
     }
 
     /// A session of this principal.
@@ -158,14 +170,27 @@ impl Sessions {
 }
 
 impl Known {
-    /// Whether there is room for one more, after the idlest has left where that is needed and can be.
-    fn make_room(&mut self, sessions_max: usize) -> bool {
+    fn rates(&mut self, principal: &Principal, limits: Limits, now: Instant) -> &mut Rates {
+        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        let fresh = || Rates { calls: bucket(), others: bucket(), openings: bucket() };
+        self.rates.entry(principal.clone()).or_insert_with(fresh)
+    }
+
+    /// Whether there is room for one more of this principal, after an idle one has left where that is needed and can be: the idlest
+    /// of the principal that has the most, and none of one that has fewer than who asks.
+    fn make_room(&mut self, sessions_max: usize, principal: &Principal) -> bool {
         if self.by_key.len() + self.visitors.len() < sessions_max {
             return true;
         }
-        let all = self.by_key.values().chain(self.visitors.values());
-        let idlest = all.filter(|one| one.is_idle()).min_by_key(|one| one.seen.lock().at).map(Arc::clone);
-        let Some(idlest) = idlest else { return false };
+        let all = || self.by_key.values().chain(self.visitors.values());
+        let mut held = HashMap::<&Principal, usize>::new();
+        for one in all() {
+            *held.entry(&one.principal).or_default() += 1;
+        }
+        let of = |principal: &Principal| held.get(principal).copied().unwrap_or_default();
+        let may_go = |one: &&Arc<Session>| one.is_idle() && of(&one.principal) >= of(principal);
+        let first = |one: &&Arc<Session>| (of(&one.principal), Reverse(one.seen.lock().at));
+        let Some(idlest) = all().filter(may_go).max_by_key(first).map(Arc::clone) else { return false };
         idlest.end_as(GAVE_WAY);
         self.by_key.retain(|_, one| !Arc::ptr_eq(one, &idlest));
         self.visitors.retain(|_, one| !Arc::ptr_eq(one, &idlest));

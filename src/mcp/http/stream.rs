@@ -4,24 +4,23 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
 use exai_actors::clock::{self, Instant};
-use exai_actors::session::messages::Delivered;
 use futures_util::stream::{self, Stream};
 use parking_lot::Mutex;
 use rmcp::model::ErrorCode;
 use tokio::sync::watch;
 
+use super::arrival::{Arrival, Attending, Way};
+use super::kept::Kept;
+
 /// Messages that one stream keeps.
 const MESSAGES_MAX: usize = 128;
 /// Bytes that one stream keeps beside its last message.
 const BYTES_MAX: usize = 1024 * 1024;
-/// Bytes that all streams keep. Beyond it a stream keeps its last message alone, and a session that asks for more loses what it has
-/// not read.
-const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often a silent stream says that it is alive.
 const COMFORT_EVERY: Duration = Duration::from_secs(15);
 /// How soon a client whose stream broke comes back.
@@ -34,18 +33,7 @@ pub(in crate::mcp) struct Log {
     id: u64,
     state: Arc<watch::Sender<State>>,
     /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
-    delivered: Arc<Mutex<Option<Delivered>>>,
-}
-
-/// Bytes that streams keep; clones count together.
-#[derive(Clone, Default)]
-pub(super) struct Kept(Arc<AtomicUsize>);
-
-impl Kept {
-    /// Whether streams keep all that they may.
-    pub(super) fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > ALL_BYTES_MAX
-    }
+    way: Arc<Mutex<Way>>,
 }
 
 struct State {
@@ -83,7 +71,7 @@ impl Log {
             readers: 0,
             read_at: None,
         };
-        Self { id, state: Arc::new(watch::Sender::new(state)), delivered: Arc::default() }
+        Self { id, state: Arc::new(watch::Sender::new(state)), way: Arc::default() }
     }
 
     /// One message among several.
@@ -91,9 +79,19 @@ impl Log {
         self.state.send_if_modified(|state| !state.ended && state.keep(text));
     }
 
-    /// The last message; `delivered` hears when it was written whole.
-    pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, delivered: Option<Delivered>) {
-        *self.delivered.lock() = delivered;
+    /// A connection takes it. To be asked before anything can be said on it.
+    pub(super) fn attend(&self) -> Attending {
+        self.way.lock().attending += 1;
+        Attending(Arc::clone(&self.way))
+    }
+
+    /// The last message, and the outcome that it is.
+    pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, arrival: Option<Arrival>) {
+        if let Some(Arrival { delivered, follower }) = arrival {
+            let mut way = self.way.lock();
+            way.follower = follower.filter(|_| way.attending > 0);
+            way.delivered = Some(delivered);
+        }
         self.state.send_modify(|state| {
             state.keep(text);
             (state.ended, state.code) = (true, code);
@@ -148,9 +146,15 @@ impl Log {
     /// The client has it whole.
     pub(super) fn delivered(&self) {
         self.state.send_modify(|state| state.read_at = Some(clock::now()));
-        if let Some(delivered) = self.delivered.lock().take() {
+        let (delivered, follower) = {
+            let mut way = self.way.lock();
+            (way.delivered.take(), way.follower.take())
+        };
+        if let Some(delivered) = delivered {
             delivered();
         }
+        // In this order: who asks the same again from here on must find the answer delivered.
+        drop(follower);
     }
 
     /// The stream from its message number `next` on, as Server-Sent Events; with ids where it can be resumed. `held` lives as long as

@@ -1,7 +1,8 @@
 //! What sessions and streams may be and keep, all together, from many threads at once.
 
+use super::kept::Kept;
 use super::sessions::{Session, Sessions};
-use super::stream::{First, Kept, Log};
+use super::stream::{First, Log};
 use crate::mcp::monitor::Monitor;
 use exai_actors::ids::Principal;
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn threads_that_open_sessions_at_once_never_exceed_the_cap() {
                 for number in 0..200 {
                     let make = |kept| Session::new(Principal::from("tester"), Monitor::default(), None, kept);
                     if number % 2 == 0 {
-                        sessions.open(&format!("{thread}-{number}"), make);
+                        sessions.open(&format!("{thread}-{number}"), &Principal::from("tester"), make);
                     } else {
                         sessions.visit(&(Principal::from("tester"), format!("{thread}-{number}")), make);
                     }
@@ -60,7 +61,7 @@ async fn streams_share_one_bound_and_the_last_message_always_stays() {
 fn a_session_over_the_bound_loses_what_it_has_not_read() {
     let sessions = Sessions::default();
     let make = |kept| Session::new(Principal::from("tester"), Monitor::default(), None, kept);
-    let session = sessions.open("a", make).unwrap();
+    let session = sessions.open("a", &Principal::from("tester"), make).unwrap();
     let large = "x".repeat(LARGE_BYTES * 4);
     for _ in 0..17 {
         session.stream().finish(&large, None, None);
@@ -72,4 +73,22 @@ fn a_session_over_the_bound_loses_what_it_has_not_read() {
     session.stream();
     assert!((1..=19).all(|id| session.log(id).is_none()), "and none of them once there is none");
     assert!(session.log(20).is_some(), "what runs stays");
+}
+
+#[test]
+fn who_opens_many_evicts_its_own_and_not_the_few_of_others() {
+    let mut sessions = Sessions::default();
+    sessions.sessions_max = 10;
+    let open = |name: &str, key: &str| {
+        let principal = Principal::from(name);
+        let make = |kept| Session::new(principal.clone(), Monitor::default(), None, kept);
+        sessions.open(key, &principal, make).is_some()
+    };
+    assert!(open("quiet", "quiet-0"));
+    for number in 0..50 {
+        assert!(open("loud", &format!("loud-{number}")));
+    }
+    assert!(sessions.find("quiet-0", &Principal::from("quiet")).is_some(), "the oldest, and not of the many");
+    assert!(open("quiet", "quiet-1") && open("quiet", "quiet-2"));
+    assert!(sessions.find("quiet-0", &Principal::from("quiet")).is_some());
 }

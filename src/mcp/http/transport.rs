@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use exai_actors::clock;
 use exai_actors::ids::CallId;
-use exai_actors::session::messages::Delivered;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, GetExtensions, GetMeta, JsonRpcMessage, ProgressToken,
     RequestId, ServerJsonRpcMessage, ServerNotification,
@@ -16,6 +15,7 @@ use rmcp::service::{OriginatingRequestId, RoleServer};
 use rmcp::transport::Transport;
 use tokio::sync::{mpsc, watch};
 
+use super::arrival::Arrival;
 use super::stream::Log;
 use crate::mcp::delivery::Outcome;
 use crate::mcp::edge::{Edge, Facts, Limits, Passage, Verdict};
@@ -117,14 +117,9 @@ impl HttpTransport {
         self.tells.in_flight.send_replace(self.routes.len());
     }
 
-    fn sent(&self, outcome: Outcome) -> Delivered {
+    fn arrival(&self, Outcome { call, follower }: Outcome) -> Arrival {
         let on_delivered = Arc::clone(&self.tells.on_delivered);
-        Box::new(move || {
-            let Outcome { call, follower } = outcome;
-            // In this order: who asks the same again from here on must find the answer delivered.
-            on_delivered(call);
-            drop(follower);
-        })
+        Arrival { delivered: Box::new(move || on_delivered(call)), follower }
     }
 
     /// The stream of the request that a message belongs to.
@@ -182,7 +177,7 @@ impl Transport<RoleServer> for HttpTransport {
             };
             match id.and_then(|id| self.routes.remove(id)) {
                 Some(route) => {
-                    route.log.finish(&text, code, outcome.map(|outcome| self.sent(outcome)));
+                    route.log.finish(&text, code, outcome.map(|outcome| self.arrival(outcome)));
                     self.count();
                 }
                 None if id.is_none() => self.log_of(&item).push(&text),

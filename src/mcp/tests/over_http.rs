@@ -254,6 +254,21 @@ async fn noise_and_requests_without_a_session_cost_their_sender_its_rate() {
 }
 
 #[actix_web::test]
+async fn sessions_are_opened_at_their_principals_rate() {
+    let limits = Limits { requests_burst: 3, requests_per_second: 0.01, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    for _ in 0..3 {
+        open(&server).await;
+    }
+    let mut refused = post(&server, &[], &initialize("2025-11-25")).await;
+    assert_eq!(refused.messages().await[0]["error"]["data"]["kind"], "rate_limited", "{}", refused.got);
+    assert!(!refused.got.contains("mcp-session-id"), "{}", refused.got);
+    let other = [("Authorization", "Bearer other")];
+    assert_eq!(post(&server, &other, &initialize("2025-11-25")).await.status().await, 200);
+    assert!(server.until(|server| server.seen.opened.lock().len() == 4).await, "and no row for the refused");
+}
+
+#[actix_web::test]
 async fn a_stream_takes_a_place_among_the_connections() {
     let connections = Connections::new(1, 64, &[]);
     let server = Setup { connections, ..Setup::default() }.start().await.unwrap();
