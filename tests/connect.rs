@@ -95,22 +95,13 @@ fn every_client_goes_in_and_out_byte_for_byte() {
                 assert!(written.contains(word), "{client}: {word} in {written}");
             }
             assert!(written.contains(TOKEN) && !written.contains("sk-never"), "{client} {written}");
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-            let kept = fs::read_to_string(format!("{}.exai-backup", path.display())).unwrap();
-            assert_eq!(kept, *text);
+            assert!(shown.contains("only you can read it"), "{client} {shown}");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             assert!(ok(&home, &["connect", client]).contains("already"), "{client}");
             assert_eq!(fs::read_to_string(&path).unwrap(), written);
             ok(&home, &["connect", client, "--remove"]);
             assert_eq!(fs::read(&path).unwrap(), text.as_bytes(), "{client}");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-            assert_eq!(
-                fs::read_dir(path.parent().unwrap())
-                    .unwrap()
-                    .flatten()
-                    .filter(|f| f.file_name().to_string_lossy().contains("exai-backup"))
-                    .count(),
-                0
-            );
             assert!(ok(&home, &["connect", client, "--remove"]).contains("not connected"), "{client}");
         }
     }
@@ -125,6 +116,29 @@ fn a_file_that_was_not_there_is_private_and_goes_again() {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{client}");
         ok(&home, &["connect", client, "--remove"]);
         assert!(!path.exists(), "{client}");
+    }
+}
+
+/// Whatever is switched in between, and whatever lies beside the file: what was there before the first time comes back.
+#[test]
+fn switching_and_a_new_token_leave_nothing_behind() {
+    for (client, name, _) in CLIENTS.into_iter().filter(|(client, ..)| *client != "claude-desktop") {
+        for text in [None, Some(if client == "codex" { TOML[1] } else { JSON[2] })] {
+            let mut home = home();
+            let path = file(&home, name);
+            let theirs = format!("{}.exai-backup", path.display());
+            fs::write(&theirs, "mine").unwrap();
+            if let Some(text) = text {
+                fs::write(&path, text).unwrap();
+            }
+            ok(&home, &["connect", client, "--transport", "http"]);
+            ok(&home, &["connect", client, "--transport", "stdio"]);
+            home.set("EXAI_TOKEN", "a-token-that-came-after-the-first");
+            ok(&home, &["connect", client, "--transport", "http"]);
+            ok(&home, &["connect", client, "--remove"]);
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), text, "{client}");
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), "mine");
+        }
     }
 }
 

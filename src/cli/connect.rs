@@ -6,6 +6,7 @@ mod diff;
 pub(super) mod document;
 pub(super) mod file;
 mod json_text;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod toml_text;
@@ -21,7 +22,10 @@ use crate::security::Token;
 use clients::{Client, Filling, Transport};
 use document::EditError;
 use file::ClientFile;
+use kept::Place;
 
+/// Whoever else could read the file could use the token in it.
+const PRIVATE: u32 = 0o600;
 /// What a client waits for beyond the longest call: the answer's way.
 const BEYOND_DEADLINE_S: u64 = 60;
 
@@ -47,7 +51,7 @@ pub(super) fn run(inputs: &Inputs, connect: &Connect) -> Result<ExitCode, Failur
     let path = named.ok_or_else(|| Failure::of(ConnectError::NoFolder(client.name.clone())))?;
     let file = ClientFile::read(&path).map_err(Failure::of)?;
     if connect.remove {
-        remove(&client, &file, connect.print)
+        remove(&client, &file, inputs, connect.print)
     } else {
         put(&config, inputs, connect, &client, &file)
     }
@@ -85,41 +89,53 @@ fn put(
         return Ok(ExitCode::SUCCESS);
     }
     // What stood there before the first time is what `--remove` brings back.
-    if !(there && file.backup().map_err(Failure::of)?.is_some()) {
-        file.forget().map_err(Failure::of)?;
-        file.keep().map_err(Failure::of)?;
+    let place = place(inputs, client, file)?;
+    if !(there && place.read().map_err(Failure::of)?.is_some()) {
+        place.keep(file).map_err(Failure::of)?;
     }
-    file.replace(&after).map_err(Failure::of)?;
+    let private = after.contains(token.reveal()).then_some(PRIVATE);
+    let narrowed = private.is_some() && file.mode().is_some_and(|mode| mode & 0o077 != 0);
+    file.replace(&after, private).map_err(Failure::of)?;
     show(before, &after, token.reveal())?;
+    if narrowed {
+        output::say(format!("{} holds the token: only you can read it from here on", file.path.display()))?;
+    }
     output::say(format!("{} is connected, by {}; start it anew", client.name, file.path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn remove(client: &Client, file: &ClientFile, print: bool) -> Result<ExitCode, Failure> {
+fn remove(client: &Client, file: &ClientFile, inputs: &Inputs, print: bool) -> Result<ExitCode, Failure> {
     let edit = |source| Failure::of(ConnectError::Edit { path: file.path.clone(), source });
     let before = file.text.as_deref().unwrap_or_default();
     let Some(entry) = client.syntax.get(before, &client.section).map_err(edit)? else {
         output::say(format!("{} is not connected: {} has no `exai`", client.name, file.path.display()))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let kept = file.backup().map_err(Failure::of)?;
-    // A file that holds what we would make of none is ours.
-    let made = client.syntax.put("", &client.section, &entry).map_err(edit)?;
-    if kept.is_none() && made == before {
+    let place = place(inputs, client, file)?;
+    let kept = place.read().map_err(Failure::of)?;
+    let was_none = kept.as_ref().is_some_and(|kept| kept.text.is_none());
+    // A file that holds what we would make of none, where there was none, is ours.
+    if was_none && client.syntax.put("", &client.section, &entry).map_err(edit)? == before {
         if !print {
             file.remove().map_err(Failure::of)?;
+            place.forget().map_err(Failure::of)?;
         }
         output::say(format!("{}: removed, as EXAI had made it", file.path.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let after = client.syntax.take(before, &client.section, kept.as_deref()).map_err(edit)?;
+    let (text, mode) = kept.map_or((None, None), |kept| (kept.text, kept.mode));
+    let after = client.syntax.take(before, &client.section, text.as_deref()).map_err(edit)?;
     if !print {
-        file.replace(&after).map_err(Failure::of)?;
-        file.forget().map_err(Failure::of)?;
+        file.replace(&after, mode).map_err(Failure::of)?;
+        place.forget().map_err(Failure::of)?;
     }
     show(before, &after, "")?;
     output::say(format!("{} is disconnected, by {}", client.name, file.path.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn place(inputs: &Inputs, client: &Client, file: &ClientFile) -> Result<Place, Failure> {
+    Place::of(inputs, file).ok_or_else(|| Failure::of(ConnectError::NoFolder(client.name.clone())))
 }
 
 fn show(before: &str, after: &str, token: &str) -> Result<(), Failure> {

@@ -29,7 +29,9 @@ pub(super) fn run(inputs: &Inputs, line: Line) -> Result<ExitCode, Failure> {
         }
         Some(TokenCommand::Revoke { name }) => {
             keyring::revoke(file(&config)?, &name)?;
-            output::note(format!("`{name}` opens nothing from now on; connections that are open stay open"));
+            output::note(format!(
+                "`{name}` opens nothing from now on; a running daemon closes its connections within a second or so"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,9 @@
-//! A client's file on the disk: read whole, replaced whole, with what it was beside it. Follows links, keeps the mode, and never
+//! A client's file on the disk: read whole, replaced whole. Follows links, keeps the mode unless told another, and never
 //! writes over what changed meanwhile.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::unix;
@@ -60,27 +61,10 @@ impl ClientFile {
         Ok(Self { path, text })
     }
 
-    /// What it held before EXAI was put into it.
-    pub(crate) fn backup(&self) -> Result<Option<String>, FileError> {
-        text(&self.backup_path())
-    }
-
-    /// Where [`Self::backup`] is.
-    pub(crate) fn backup_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".exai-backup");
-        name.into()
-    }
-
-    /// Keeps what it holds beside it.
-    pub(crate) fn keep(&self) -> Result<(), FileError> {
-        self.text.as_deref().map_or(Ok(()), |text| self.put(&self.backup_path(), text))
-    }
-
-    /// Replaces it, in one step.
-    pub(crate) fn replace(&self, with: &str) -> Result<(), FileError> {
+    /// Replaces it, in one step; with `mode`, or else as private as it was.
+    pub(crate) fn replace(&self, with: &str, mode: Option<u32>) -> Result<(), FileError> {
         self.unchanged()?;
-        self.put(&self.path, with)
+        self.put(with, mode)
     }
 
     /// Removes it: there was none.
@@ -89,12 +73,9 @@ impl ClientFile {
         fs::remove_file(&self.path).map_err(|source| self.failed(source))
     }
 
-    /// Removes what was kept beside it.
-    pub(crate) fn forget(&self) -> Result<(), FileError> {
-        match fs::remove_file(self.backup_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+    /// Its permissions; none where there is no file.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        fs::metadata(&self.path).ok().map(|file| file.permissions().mode() & 0o7777)
     }
 
     fn unchanged(&self) -> Result<(), FileError> {
@@ -105,7 +86,7 @@ impl ClientFile {
         }
     }
 
-    fn put(&self, path: &Path, text: &str) -> Result<(), FileError> {
+    fn put(&self, text: &str, asked: Option<u32>) -> Result<(), FileError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mode = match fs::metadata(&self.path) {
             Ok(old) if old.permissions().readonly() => {
@@ -119,11 +100,11 @@ impl ClientFile {
             // Made with mode 0600: it may hold a token.
             let mut file = tempfile::Builder::new().prefix(".exai").tempfile_in(folder)?;
             file.write_all(text.as_bytes())?;
-            if let Some(mode) = mode {
+            if let Some(mode) = asked.map(Permissions::from_mode).or(mode) {
                 file.as_file().set_permissions(mode)?;
             }
             file.as_file().sync_all()?;
-            file.persist(path).map(drop).map_err(|error| error.error)
+            file.persist(&self.path).map(drop).map_err(|error| error.error)
         };
         write().map_err(|source| self.failed(source))
     }
