@@ -253,7 +253,9 @@ mod tests {
             text.contains("exai_process_start_time_seconds 1.5\n") && text.ends_with("# EOF\n"),
             "{text}"
         );
-        assert!(text.contains("exai_call_seconds_bucket{le=\"+Inf\"} 0\n"), "{text}");
+        for bound in ["0.025", "0.05", "0.1", "+Inf"] {
+            assert!(text.contains(&format!("exai_call_seconds_bucket{{le=\"{bound}\"}} 0\n")), "{text}");
+        }
         let stranger = TestRequest::get().uri("/metrics").insert_header(("host", "localhost"));
         assert_eq!(ask(&board(&[]), stranger).await.0, StatusCode::UNAUTHORIZED);
     }

@@ -223,7 +223,7 @@ async fn names_without_end_make_no_series_without_end() {
             client.answer(id).await;
         }
         client.seen.clear();
-        let newcomers = (first..first + ABREAST).map(|n| format!("made-up-client-{n}"));
+        let newcomers = (first..first + ABREAST).map(|n| format!("a \"made-up\" client \\{n}"));
         for name in newcomers {
             drop(Client::named(&world.server, &name).await);
         }
@@ -236,6 +236,7 @@ async fn names_without_end_make_no_series_without_end() {
         *series.entry(line.split(['{', ' ']).next().unwrap()).or_default() += 1;
     }
     assert!(series.values().all(|series| *series <= SERIES_MAX), "{series:?}");
+    assert!(text.contains(r#"client="a \"made-up\" client \\"#), "what a client makes up breaks no line");
     assert!(text.len() < TEXT_BYTES_MAX, "{} bytes", text.len());
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Hooks {
     /// The handshake (or the first modern request) told who it is.
     pub on_open: Arc<dyn Fn(NewSession) + Send + Sync>,
     /// The same session's end.
-    pub on_close: Arc<dyn Fn(EndedSession) + Send + Sync>,
+    pub on_close: Arc<dyn Fn(&'static str, EndedSession) + Send + Sync>,
     /// A client has the outcome of a call.
     pub on_delivered: Arc<dyn Fn(CallId) + Send + Sync>,
 }
@@ -195,13 +195,14 @@ async fn serve(door: Arc<Door>, pass: Pass, link: Link, monitor: Monitor) {
     log_end(id, end, outbox.messages_taken());
     monitor.closed(&end, clock::now() - connected);
     if introduced.load(Ordering::Relaxed) {
-        (door.hooks.on_close)(EndedSession {
+        let ended = EndedSession {
             id,
             close_code: i32::from(end.close_code),
             messages_in: i64::try_from(end.messages_in).unwrap_or(i64::MAX),
             messages_out: i64::try_from(end.messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
-        });
+        };
+        (door.hooks.on_close)(TRANSPORT, ended);
     }
 }
 

@@ -124,7 +124,7 @@ impl Setup {
             http: self.http,
             hooks: Hooks {
                 on_open: Arc::new(move |session| opened.opened.lock().push(session)),
-                on_close: Arc::new(move |session| closed.closed.lock().push(session)),
+                on_close: Arc::new(move |_, session| closed.closed.lock().push(session)),
                 on_delivered: Arc::new(move |call| delivered.delivered.lock().push(call)),
             },
             patience: Patience::new(&Default::default(), Duration::from_secs(900)),

@@ -17,6 +17,12 @@ pub(super) fn nothing_there() -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": error }))
 }
 
+/// 400, and why.
+pub(super) fn refused(sentence: String) -> HttpResponse {
+    let error = CallError::new(ErrorKind::InvalidArguments, sentence);
+    HttpResponse::BadRequest().json(json!({ "error": error }))
+}
+
 /// What the database said, or 503.
 pub(super) fn read<T: Serialize>(read: Result<T, StorageError>) -> HttpResponse {
     match read {

@@ -2,7 +2,6 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use exai_actors::clock::UtcMillis;
-use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::events::{self, Kind, PAGE_MAX, Query, Since};
 use exai_actors::ids::ProviderName;
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::routes::Door;
+use crate::routes::answer::refused;
 use crate::security::{Refusal, Scope};
 
 /// Events of a page where the request does not say.
@@ -75,11 +75,6 @@ fn since_of(text: &str) -> Option<Since> {
     }
     let time = text.parse::<Timestamp>().ok()?;
     Some(Since::Time(UtcMillis(time.as_millisecond())))
-}
-
-fn refused(sentence: String) -> HttpResponse {
-    let error = CallError::new(ErrorKind::InvalidArguments, sentence);
-    HttpResponse::BadRequest().json(json!({ "error": error }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The text of `/metrics`: every family of the contract with its type, unit and help, a family without a series too. It counts nothing.
 
 mod clients;
+mod labels;
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -20,9 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
 use super::process::Usage;
-
-/// Labels of one series.
-type Labels<'a> = Vec<(&'a str, &'a str)>;
+use labels::{Labels, Value};
 
 /// Where what `/metrics` tells is published.
 #[derive(Debug, Clone)]
@@ -102,18 +101,18 @@ impl Scrape {
         let scoped = |value: fn(&exai_actors::dispatcher::messages::PermitGauge) -> usize| {
             permits
                 .iter()
-                .map(move |gauge| (vec![("scope", gauge.scope.as_str())], number(value(gauge))))
+                .map(move |gauge| (vec![("scope", Value(&gauge.scope))], number(value(gauge))))
                 .collect()
         };
         gauge(out, "exai_permits_in_use", "Permits that calls hold", None, scoped(|gauge| gauge.in_use))?;
         gauge(out, "exai_permits_limit", "Permits that there are", None, scoped(|gauge| gauge.limit))?;
         let breakers = sums.breakers.iter().map(|((provider, model), at)| {
-            (vec![("provider", provider.as_str()), ("model", model.as_str())], position(*at))
+            (vec![("provider", Value(provider.as_str())), ("model", Value(model.as_str()))], position(*at))
         });
         let help =
             "Breakers that ever moved: 0 closed or disabled, 1 open, forced open or parked, 2 half-open";
         gauge(out, "exai_breaker_state", help, None, breakers.collect())?;
-        let lags = sums.lags.iter().map(|(thread, lag)| (vec![("thread", *thread)], lag.as_secs_f64()));
+        let lags = sums.lags.iter().map(|(thread, lag)| (vec![("thread", Value(thread))], lag.as_secs_f64()));
         let help = "How late the last tick of each thread came";
         gauge(out, "exai_event_loop_lag", help, Some(&Unit::Seconds), lags.collect())?;
         recent(out, sums)?;
@@ -136,9 +135,9 @@ impl Scrape {
 
     fn process(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let labels = vec![
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("replica", self.replica.as_str()),
-            ("life", self.life.as_str()),
+            ("version", Value(env!("CARGO_PKG_VERSION"))),
+            ("replica", Value(&self.replica)),
+            ("life", Value(&self.life)),
         ];
         gauge(
             out,
@@ -172,7 +171,7 @@ fn family(out: &mut DescriptorEncoder<'_>, sums: &Snapshot, counter: Counter) ->
     let mut family = out.encode_descriptor(counter.name(), counter.help(), None, MetricType::Counter)?;
     for (values, n) in sums.of(counter) {
         let labels: Labels<'_> =
-            counter.labels().iter().copied().zip(values.iter().map(|value| &**value)).collect();
+            counter.labels().iter().copied().zip(values.iter().map(|value| Value(value))).collect();
         family.encode_family(&labels)?.encode_counter(&n, NO_EXEMPLAR)?;
     }
     Ok(())
@@ -183,7 +182,7 @@ fn cost(out: &mut DescriptorEncoder<'_>, sums: &Snapshot) -> Result<(), Error> {
     let mut family = out.encode_descriptor(counter.name(), counter.help(), None, MetricType::Counter)?;
     for (values, billionths) in sums.of(counter) {
         let labels: Labels<'_> =
-            counter.labels().iter().copied().zip(values.iter().map(|value| &**value)).collect();
+            counter.labels().iter().copied().zip(values.iter().map(|value| Value(value))).collect();
         family.encode_family(&labels)?.encode_counter(&(approximate(billionths) / 1e9), NO_EXEMPLAR)?;
     }
     Ok(())
@@ -194,7 +193,7 @@ fn sessions(out: &mut DescriptorEncoder<'_>, sums: &Snapshot) -> Result<(), Erro
         sums.of(Counter::SessionsClosed).find(|(labels, _)| &*labels[0] == transport).map_or(0, |(_, n)| n)
     };
     let active = sums.of(Counter::SessionsOpened).map(|(labels, opened)| {
-        (vec![("transport", &*labels[0])], approximate(opened.saturating_sub(closed(&labels[0]))))
+        (vec![("transport", Value(&labels[0]))], approximate(opened.saturating_sub(closed(&labels[0]))))
     });
     gauge(out, "exai_sessions_active", "Clients connected now", None, active.collect())?;
     let total = sums.of(Counter::SessionsOpened).map(|(_, n)| n).sum::<u64>();
@@ -214,7 +213,7 @@ fn histogram(
     };
     let nothing = Buckets::of(distribution);
     let values = sums.distributions.get(&distribution).unwrap_or(&nothing);
-    let scaled = |value: u64| approximate(value) * distribution.unit();
+    let scaled = |value: u64| approximate(value) / distribution.steps();
     let mut buckets = values.buckets.iter().map(|(bound, n)| (scaled(*bound), *n)).collect::<Vec<_>>();
     let inside = values.buckets.iter().map(|(_, n)| n).sum::<u64>();
     buckets.push((f64::MAX, values.count - inside));
@@ -227,7 +226,7 @@ fn recent(out: &mut DescriptorEncoder<'_>, sums: &Snapshot) -> Result<(), Error>
     let times = sums.recent.iter().filter(|(of, _)| of.name().ends_with("_seconds"));
     let series = times.flat_map(|(of, told)| {
         [("0.5", told.p50), ("0.95", told.p95), ("0.99", told.p99)].map(|(quantile, value)| {
-            (vec![("of", of.name()), ("quantile", quantile)], approximate(value) * of.unit())
+            (vec![("of", Value(of.name())), ("quantile", Value(quantile))], approximate(value) / of.steps())
         })
     });
     let help = "Percentiles of the last five minutes, within 1 %, of the histogram that `of` names";

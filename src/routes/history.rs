@@ -1,12 +1,12 @@
 //! What was: conversations, the metrics of the last minutes and days, and the configuration in force.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use exai_actors::clock::{self, UtcMillis};
 use exai_actors::storage::rows::history::Browse;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::routes::answer::{found, read};
+use crate::routes::answer::{found, read, refused};
 use crate::routes::{Door, Panel};
 use crate::security::{Refusal, Scope};
 use crate::wiring::Reloader;
@@ -44,8 +44,14 @@ pub(super) async fn conversations(
     request: HttpRequest,
     door: web::Data<Door>,
     panel: web::Data<Panel>,
-    search: web::Query<Search>,
+    search: Result<web::Query<Search>, Error>,
 ) -> Result<HttpResponse, Refusal> {
+    let Ok(search) = search else {
+        door.check(&request, Scope::Dashboard)?;
+        return Ok(refused(
+            "The parameters are search, titles (true or false) and before (a time in ms).".to_owned(),
+        ));
+    };
     let who = door.check(&request, if search.titles { Scope::Admin } else { Scope::Dashboard })?;
     if search.titles {
         panel.audit((&request, &who), "operator_reads_titles", "", None);
@@ -65,9 +71,12 @@ pub(super) async fn metrics(
     request: HttpRequest,
     door: web::Data<Door>,
     panel: web::Data<Panel>,
-    range: web::Query<Range>,
+    range: Result<web::Query<Range>, Error>,
 ) -> Result<HttpResponse, Refusal> {
     door.check(&request, Scope::Dashboard)?;
+    let Ok(range) = range else {
+        return Ok(refused("The parameter is minutes: how far back, a whole number.".to_owned()));
+    };
     let minutes = range.minutes.clamp(1, MINUTES_MAX);
     if minutes <= MEMORY_MINUTES {
         return Ok(found(&json!({ "samples": panel.watched.samples() })));

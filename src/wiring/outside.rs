@@ -37,9 +37,6 @@ use crate::security::{self, Browsers, Gate, Scope};
 use crate::serving::{CLOSE_WITHIN, Kind, Serving};
 use crate::tls;
 
-/// How sessions of this door are counted.
-const TRANSPORT: &str = "websocket";
-
 /// Both ports, bound: what cannot be had is known before anything starts.
 pub(super) struct Sockets {
     pub(super) mcp: SocketAddr,
@@ -206,11 +203,11 @@ fn hooks(writer: Addr<StorageWriter>) -> Hooks {
     let (written, delivered) = (writer.clone(), writer.clone());
     Hooks {
         on_open: Arc::new(move |session| {
-            meter::add(Counter::SessionsOpened, &[TRANSPORT], 1);
+            meter::add(Counter::SessionsOpened, &[&session.transport], 1);
             note(mail::tell(&written, unheard(Record::SessionOpened(session))));
         }),
-        on_close: Arc::new(move |session| {
-            meter::add(Counter::SessionsClosed, &[TRANSPORT], 1);
+        on_close: Arc::new(move |transport, session| {
+            meter::add(Counter::SessionsClosed, &[transport], 1);
             note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
         }),
         on_delivered: Arc::new(move |call| {

@@ -100,6 +100,11 @@ async fn a_cookie_opens_what_its_token_opens_and_nothing_once_that_is_revoked() 
     for path in ["/api/config", "/api/breakers", "/api/events", "/api/conversations", "/metrics", "/health"] {
         assert_eq!(send(to, "GET", path, &ours, "").await.status, 200, "{path}");
     }
+    // Who may not ask hears nothing of how to.
+    for (with, status) in [(&ours[..], 400), (&[], 401)] {
+        assert_eq!(send(to, "GET", "/api/history?minutes=soon", with, "").await.status, status);
+        assert_eq!(send(to, "GET", "/api/conversations?before=soon", with, "").await.status, status);
+    }
     let order = json!({ "provider": "kimi", "order": "reset" }).to_string();
     let id = "0198c0de-0000-7000-8000-000000000000";
     for path in [

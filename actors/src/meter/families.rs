@@ -145,10 +145,10 @@ impl Distribution {
         }
     }
 
-    /// What one recorded step is in the metric's unit.
-    pub fn unit(self) -> f64 {
+    /// How many recorded steps make one of the metric's unit. A quotient is as near to the decimal fraction as a float can be.
+    pub fn steps(self) -> f64 {
         match self {
-            Self::Call | Self::Queue | Self::FirstToken | Self::StorageCommit => 1e-6,
+            Self::Call | Self::Queue | Self::FirstToken | Self::StorageCommit => 1e6,
             Self::StorageBatchRows => 1.0,
         }
     }

@@ -50,10 +50,10 @@ impl Shaped {
         }
     }
 
-    fn unit(self) -> f64 {
+    fn steps(self) -> f64 {
         match self {
-            Self::Of(distribution) => distribution.unit(),
-            Self::Lag => 1e-6,
+            Self::Of(distribution) => distribution.steps(),
+            Self::Lag => 1e6,
             Self::Memory => 1.0,
         }
     }
@@ -157,7 +157,7 @@ impl Window {
         }
         for (shaped, series) in &mut self.distributions {
             if series.is_news() {
-                let scaled = |value: u64| approximate(value) * shaped.unit();
+                let scaled = |value: u64| approximate(value) / shaped.steps();
                 rows.push(Rollup {
                     span,
                     start,

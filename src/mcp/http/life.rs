@@ -199,12 +199,13 @@ fn ended(door: &Door, session: &Session, opened: bool) {
     let end = Ended { close_code: session.code(), write_stall: false, messages_in: messages, messages_out };
     session.monitor.closed(&end, clock::now() - since);
     if opened {
-        (door.hooks.on_close)(EndedSession {
+        let ended = EndedSession {
             id: session.id,
             close_code: i32::from(session.code()),
             messages_in,
             messages_out: i64::try_from(messages_out).unwrap_or(i64::MAX),
             closed_at: clock::utc_now(),
-        });
+        };
+        (door.hooks.on_close)(TRANSPORT, ended);
     }
 }

@@ -8,10 +8,11 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::{Labels, NO_EXEMPLAR, approximate, gauge, millis};
+use super::labels::{Labels, Value};
+use super::{NO_EXEMPLAR, approximate, gauge, millis};
 
 /// What a family tells of a client.
-type Value = fn(&ClientTotals) -> u64;
+type Told = fn(&ClientTotals) -> u64;
 
 /// Every family of them.
 pub(super) fn encode(
@@ -22,11 +23,11 @@ pub(super) fn encode(
     let mut messages = out.encode_descriptor("exai_client_messages", help, None, MetricType::Counter)?;
     for (name, client) in clients {
         for (direction, n) in [("in", client.messages_in), ("out", client.messages_out)] {
-            let labels: Labels<'_> = vec![("client", name), ("direction", direction)];
+            let labels: Labels<'_> = vec![("client", Value(name)), ("direction", Value(direction))];
             messages.encode_family(&labels)?.encode_counter(&n, NO_EXEMPLAR)?;
         }
     }
-    let counters: [(&str, &str, Value); 4] = [
+    let counters: [(&str, &str, Told); 4] = [
         ("exai_client_errors", "Requests that were answered with an error", |client| client.errors),
         ("exai_client_sessions", "Connections ever", |client| client.sessions),
         ("exai_client_reconnections", "Connections within a minute after one ended", |client| {
@@ -58,5 +59,5 @@ pub(super) fn encode(
 }
 
 fn labels(name: &str) -> Labels<'_> {
-    vec![("client", name)]
+    vec![("client", Value(name))]
 }
