@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::call::{self, Folding};
-use super::client::client;
+use super::client::Pool;
 use super::dialect::Dialect;
 use super::endpoint::Endpoint;
 use super::fold::Fold;
@@ -84,7 +84,7 @@ type Running = Rc<RefCell<HashMap<CallId, Folding>>>;
 /// What the task of a call needs of its provider.
 #[derive(Clone)]
 pub(super) struct Line {
-    pub(super) client: awc::Client,
+    pub(super) pool: Pool,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) dialect: Dialect,
     pub(super) timeouts: Timeouts,
@@ -93,7 +93,7 @@ pub(super) struct Line {
 impl Provider {
     fn new(kept: Kept) -> Self {
         let ProviderStart { endpoint, dialect, timeouts, tasks: _, listings: _ } = kept.born.clone();
-        Self { line: Line { client: client(), endpoint, dialect, timeouts }, kept }
+        Self { line: Line { pool: Pool::new(), endpoint, dialect, timeouts }, kept }
     }
 }
 

@@ -105,12 +105,16 @@ impl Talk {
             ..Cause::of(FailureClass::InvalidArguments)
         })?;
         let first_byte_by = started + self.line.timeouts.first_byte;
-        let sent = self.line.endpoint.post(&self.line.client, Resource::ChatCompletions).send_body(body);
+        let sent =
+            self.line.endpoint.post(&self.line.pool.client(), Resource::ChatCompletions).send_body(body);
         let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
         let mut response = sent.map_err(|_| Cause::of(FailureClass::Timeout))?.map_err(|error| {
             Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
         })?;
         self.status = Some(response.status());
+        if response.status().is_informational() {
+            self.line.pool.abandon();
+        }
         if response.status() != StatusCode::OK || !is_event_stream(&response) {
             return Err(self.refusal(&mut response).await);
         }

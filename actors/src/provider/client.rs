@@ -1,7 +1,8 @@
 //! The HTTP client of one provider: HTTP/1.1 alone, no redirects, no limits of its own but the time to connect.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,12 +18,36 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Who we say we are.
 const AGENT: &str = concat!("exai/", env!("CARGO_PKG_VERSION"));
 
+/// The client of one provider's calls, with the connections that they share.
+#[derive(Clone)]
+pub(super) struct Pool(Rc<RefCell<Client>>);
+
+impl Pool {
+    /// One without a connection.
+    pub(super) fn new() -> Self {
+        Self(Rc::new(RefCell::new(client())))
+    }
+
+    /// To be asked for at once: it may be replaced while others wait.
+    pub(super) fn client(&self) -> Client {
+        self.0.borrow().clone()
+    }
+
+    /// No later call goes out on a connection that stands now.
+    ///
+    /// awc takes an interim response (RFC 9110 15.2) for the whole answer and keeps the connection, on which the answer is yet to come: it
+    /// would be the next caller's. Which connection that was, it does not say.
+    pub(super) fn abandon(&self) {
+        self.0.replace(client());
+    }
+}
+
 /// A client with an empty pool.
 ///
 /// HTTP/2 is not offered: a cancelled call must close its socket, and the only h2 that awc speaks has an advisory. The pool's own
 /// limit would queue silently, and the default request timeout is 5 s: permits and timers are ours. A redirect is an answer like
 /// any other, since following it could take the key to another host. No compression is built in, so `identity` is asked for.
-pub(super) fn client() -> Client {
+fn client() -> Client {
     // With more than one crypto provider compiled in, rustls panics unless one has been chosen for the process. The first choice
     // stays, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();

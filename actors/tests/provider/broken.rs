@@ -64,6 +64,19 @@ async fn an_answer_that_is_none_is_garbage() {
 }
 
 #[actix::test]
+async fn an_answer_behind_early_hints_is_nobody_elses() {
+    for make in Make::ALL {
+        let rig = rig(make);
+        let short = rig.ask("tokens=5").await.unwrap().text;
+        // It comes while the next call waits for its own.
+        let failure = rig.ask("early-hints=300+tokens=60").await.unwrap_err();
+        assert_eq!((failure.class, failure.status), (Garbage, Some(103)), "{make}");
+        let answer = rig.ask("slow-headers=600+tokens=5").await.unwrap();
+        assert_eq!(answer.text.len(), short.len(), "{make}: {}", answer.text);
+    }
+}
+
+#[actix::test]
 async fn a_connection_that_dies_before_a_byte_is_a_reset() {
     for make in Make::ALL {
         let rig = rig(make);

@@ -124,6 +124,10 @@ impl<'a> Player<'a> {
 
     async fn run(&mut self, reply: Reply) -> Result<Played, Gone> {
         self.conn.pause(ms(self.script.slow_headers_ms)).await?;
+        if let Some(later) = self.script.early_hints_ms {
+            self.write(b"HTTP/1.1 103 Early Hints\r\nlink: </answer>; rel=preload\r\n\r\n").await?;
+            self.conn.pause(ms(Some(later))).await?;
+        }
         if self.script.reset {
             return Ok((Ended::Scripted, Then::Reset));
         }

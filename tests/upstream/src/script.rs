@@ -31,6 +31,8 @@ pub struct Script {
     pub delay_ms: Option<u32>,
     /// `slow-headers=MS`: pause before the head.
     pub slow_headers_ms: Option<u32>,
+    /// `early-hints=MS`: status 103, and the answer itself so much later (RFC 8297).
+    pub early_hints_ms: Option<u32>,
     /// `stall-after=N`: silent for ever after N chunks, the socket stays open.
     pub stall_after: Option<u32>,
     /// `cut-after=N`: a proper end of the body after N chunks, without finish and `[DONE]`.
