@@ -162,11 +162,6 @@ impl Gate {
         request.headers().contains_key(AUTHORIZATION)
     }
 
-    /// Whether any named token is there, which somebody made on purpose.
-    pub(crate) fn has_named_tokens(&self) -> bool {
-        !self.rules.keyring.entries().is_empty()
-    }
-
     /// Whose token has this digest.
     pub(crate) fn by_digest(&self, digest: &[u8; 32]) -> Option<Caller> {
         caller(self, &self.rules.keyring.entries(), digest)
@@ -203,6 +198,11 @@ impl Gate {
         let allowed = self.rules.origins.contains(&origin) || origin.is_own_loopback_page(host);
         if allowed { Ok(()) } else { Err(Refusal::Origin) }
     }
+}
+
+/// Whether the file at `tokens` has any named token, which somebody made on purpose.
+pub(crate) fn has_named_tokens(tokens: Option<&Path>) -> Result<bool, TokenError> {
+    Ok(!Keyring::open(tokens)?.entries().is_empty())
 }
 
 /// Refuses every request of a port by what it says of itself, whatever its path: for `from_fn`, with the [`Gate`] among the app's data.

@@ -7,6 +7,7 @@ mod error;
 mod exposed;
 #[cfg(feature = "faults")]
 mod faults;
+mod fit;
 mod monitor;
 mod outside;
 mod providers;
@@ -45,6 +46,7 @@ use crate::unix::EndRequests;
 use counted::Counted;
 use deaths::Deaths;
 pub(crate) use error::StartError;
+pub(crate) use fit::problems;
 use outside::{Outside, Sockets};
 pub(crate) use reload::{Reload, Reloader};
 
@@ -81,13 +83,16 @@ impl Stopper {
 /// Starts everything and returns once calls are taken. It blocks, and needs a thread without an actix system: the database is
 /// migrated first, and its migrations block too. `inputs` is what a reload reads; without them it is refused.
 pub(crate) fn start(config: Config, inputs: Option<Inputs>) -> Result<Running, StartError> {
+    if let Some(problem) = problems(&config).into_iter().next() {
+        return Err(problem);
+    }
     let token = Token::of(&config)?;
     let sockets = Sockets::bind(&config.listen)?;
     let (mcp, dashboard) = (sockets.mcp, sockets.dashboard);
     migrate(&config.storage.url)?;
     let replica = Replica::take(config.storage.state_folder.as_deref());
     let gate = Gate::open(&config.listen, &[mcp, dashboard], &token, config.tokens_file.as_deref())?;
-    exposed::check(&config, &gate)?;
+    exposed::warn(&config);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (up, is_up) = mpsc::channel();

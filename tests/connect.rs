@@ -212,3 +212,45 @@ fn what_cannot_be_edited_is_left_alone_and_says_where() {
     assert!(ran.code == Some(1) && ran.stderr.contains("chmod u+w"), "{ran:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
 }
+
+#[test]
+fn a_bridge_finds_the_settings_from_any_folder_and_what_it_lacks_is_said() {
+    let mut home = home();
+    home.write_config("[limits]\nglobal = 9\n");
+    home.set("EXAI_LISTEN__MCP", "127.0.0.1:8179");
+    home.set("EXAI_LISTEN__ALLOWED_HOSTS", "exai.example");
+    home.set("EXAI_STORAGE__URL", "postgres://exai:hunter2@127.0.0.1/exai");
+    let ran = home.run(&["connect", "claude-desktop"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let written = home.folder().join(".config/Claude/claude_desktop_config.json");
+    let written: serde_json::Value = serde_json::from_slice(&fs::read(written).unwrap()).unwrap();
+    let entry = &written["mcpServers"]["exai"];
+    let named = home.folder().join("exai.toml").canonicalize().unwrap();
+    assert_eq!(entry["args"], serde_json::json!(["--config", named, "stdio"]));
+    let carried = serde_json::json!({
+        "EXAI_TOKEN": TOKEN, "EXAI_LISTEN__MCP": "127.0.0.1:8179", "EXAI_LISTEN__ALLOWED_HOSTS": "exai.example"
+    });
+    assert_eq!(entry["env"], carried);
+    for words in
+        ["EXAI_STORAGE__URL is not carried", "the key of kimi is in this environment only", "fix: put"]
+    {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("sk-never"), "{}", ran.stderr);
+    let direct = home.run(&["connect", "cursor"]);
+    assert!(direct.code == Some(0) && direct.stderr.is_empty(), "{direct:?}");
+}
+
+#[test]
+fn print_shows_our_entry_alone_where_the_file_cannot_be_edited() {
+    let home = home();
+    let path = file(&home, ".codex/config.toml");
+    let inline = "mcp_servers = { o = { command = \"x\" } }\n";
+    fs::write(&path, inline).unwrap();
+    let refused = home.run(&["connect", "codex"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("`--print` shows how"), "{refused:?}");
+    let ran = home.run(&["connect", "codex", "--print"]);
+    assert!(ran.code == Some(0) && ran.stderr.contains("add this by hand"), "{ran:?}");
+    assert!(ran.stdout.starts_with("[mcp_servers.exai]\n") && ran.stdout.contains(TOKEN), "{ran:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), inline);
+}

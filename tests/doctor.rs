@@ -5,6 +5,8 @@
 mod exai;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "doctor/starts.rs"]
+mod starts;
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -161,7 +163,7 @@ fn a_clock_that_is_off() {
     let old = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 4096]).unwrap();
-        let head = "HTTP/1.1 200 OK\r\nDate: Sun, 01 Nov 2020 00:00:00 GMT\r\nContent-Length: 2\r\n\r\n{}";
+        let head = "HTTP/1.1 200 OK\r\nDate: Sun, 01 Nov 2020 00:00:00 GMT\r\nContent-Length: 11\r\n\r\n{\"data\":[]}";
         stream.write_all(head.as_bytes()).unwrap();
     });
     finds(&machine.home, "s ahead of the providers' clocks", "set this machine's clock");
@@ -171,6 +173,11 @@ fn a_clock_that_is_off() {
 #[test]
 fn faults_of_the_database() {
     let mut machine = machine();
+    for path in ["/etc/passwd/x.db", "/proc/nope/x.db"] {
+        machine.home.set("EXAI_STORAGE__URL", &format!("sqlite://{path}"));
+        let ran = doctor(&machine.home, &[]);
+        assert!(ran.code == Some(1) && ran.stdout.contains("FAIL database: "), "{path}: {ran:?}");
+    }
     let file = machine.home.folder().join("exai.db");
     machine.home.set("EXAI_STORAGE__URL", &format!("sqlite://{}", file.display()));
     assert_eq!(machine.home.run(&["migrate"]).code, Some(0));

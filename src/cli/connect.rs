@@ -5,29 +5,29 @@ pub(super) mod clients;
 mod diff;
 pub(super) mod document;
 pub(super) mod file;
+mod filling;
 mod json_text;
 mod kept;
 #[cfg(test)]
 mod tests;
 mod toml_text;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::args::Connect;
-use super::{Failure, output, target};
-use crate::config::{Config, Inputs, Source};
+use super::{Failure, output};
+use crate::config::{Config, ConfigError, Inputs};
 use crate::security::Token;
-use clients::{Client, Filling, Transport};
+use clients::{Client, Transport};
 use document::EditError;
 use file::ClientFile;
 use kept::Place;
 
 /// Whoever else could read the file could use the token in it.
 const PRIVATE: u32 = 0o600;
-/// What a client waits for beyond the longest call: the answer's way.
-const BEYOND_DEADLINE_S: u64 = 60;
 
 /// Why a client is not connected.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,8 @@ enum ConnectError {
     Edit { path: PathBuf, source: EditError },
     #[error("this program's own path is not known; fix: connect with `--transport http`")]
     NoProgram(#[source] std::io::Error),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Connects or, with `--remove`, disconnects.
@@ -66,7 +68,7 @@ fn put(
 ) -> Result<ExitCode, Failure> {
     let token = Token::of(config)?;
     let transport = connect.transport.unwrap_or(client.transports[0]);
-    let filling = filling(config, inputs, &token, transport).map_err(Failure::of)?;
+    let filling = filling::of(config, inputs, &token, transport).map_err(Failure::of)?;
     let Some(entry) = client.entry(transport, &filling) else {
         let known = client.transports.iter().map(|known| format!("{known:?}").to_lowercase());
         return Err(Failure::of(ConnectError::Transport {
@@ -75,10 +77,25 @@ fn put(
             known: known.collect::<Vec<_>>().join(", "),
         }));
     };
+    if transport == Transport::Stdio {
+        filling::left_behind(config).iter().for_each(output::note);
+    }
     let edit = |source| Failure::of(ConnectError::Edit { path: file.path.clone(), source });
     let before = file.text.as_deref().unwrap_or_default();
-    let there = client.syntax.get(before, &client.section).map_err(edit)?.is_some();
-    let after = client.syntax.put(before, &client.section, &entry).map_err(edit)?;
+    let (there, after) = match edited(client, before, &entry) {
+        Err(problem) if connect.print => {
+            let problem = problem.to_string();
+            let problem = problem.split_once("; fix: ").map_or(problem.as_str(), |(problem, _)| problem);
+            let alone = client.syntax.put("", &client.section, &entry).map_err(edit)?;
+            output::note(format!(
+                "note: {} is not edited: {problem}; fix: add this by hand",
+                file.path.display()
+            ));
+            output::say(alone.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        edited => edited.map_err(edit)?,
+    };
     if after == before {
         output::say(format!("{} is connected already, by {}", client.name, file.path.display()))?;
         return Ok(ExitCode::SUCCESS);
@@ -102,6 +119,12 @@ fn put(
     }
     output::say(format!("{} is connected, by {}; start it anew", client.name, file.path.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether our entry was in the text, and the text with it as it should be.
+fn edited(client: &Client, before: &str, entry: &Value) -> Result<(bool, String), EditError> {
+    let there = client.syntax.get(before, &client.section)?.is_some();
+    Ok((there, client.syntax.put(before, &client.section, entry)?))
 }
 
 fn remove(client: &Client, file: &ClientFile, inputs: &Inputs, print: bool) -> Result<ExitCode, Failure> {
@@ -143,43 +166,4 @@ fn show(before: &str, after: &str, token: &str) -> Result<(), Failure> {
         output::say(output::harmless(&line))?;
     }
     Ok(())
-}
-
-/// What an entry says of this daemon.
-fn filling(
-    config: &Config,
-    inputs: &Inputs,
-    token: &Token,
-    transport: Transport,
-) -> Result<Filling, ConnectError> {
-    let address = target::reach(config.listen.mcp);
-    let mut environment = BTreeMap::new();
-    let mut arguments = Vec::new();
-    let mut command = String::new();
-    if transport == Transport::Stdio {
-        let program = std::env::current_exe().map_err(ConnectError::NoProgram)?;
-        command = program.display().to_string();
-        if let Some(named) = &inputs.file {
-            let named = std::path::absolute(named).unwrap_or_else(|_| named.clone());
-            arguments.extend(["--config".to_owned(), named.display().to_string()]);
-        }
-        arguments.push("stdio".to_owned());
-        // A client starts the bridge without this environment.
-        if config.token.is_some() {
-            environment.insert("EXAI_TOKEN".to_owned(), token.reveal().to_owned());
-        }
-        if let Source::Variable(name) = config.sources().of("listen.mcp") {
-            environment.insert(name, config.listen.mcp.to_string());
-        }
-    }
-    let s = if config.listen.tls_cert.is_some() { "s" } else { "" };
-    Ok(Filling {
-        ws: format!("ws{s}://{address}/mcp"),
-        http: format!("http{s}://{address}/mcp"),
-        bearer: format!("Bearer {}", token.reveal()),
-        command,
-        arguments,
-        environment,
-        seconds: config.limits.deadline.as_secs() + BEYOND_DEADLINE_S,
-    })
 }

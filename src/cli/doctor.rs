@@ -14,6 +14,7 @@ use super::args::Doctor;
 use super::{Failure, block_on, output};
 use crate::config::{Config, Inputs};
 use crate::security::Token;
+use crate::wiring;
 use finding::Finding;
 
 /// Looks and tells. Exits 0 when all is well, 1 when something is to be mended.
@@ -39,6 +40,7 @@ fn examine(config: &Config, inputs: &Inputs) -> Vec<Finding> {
     let known = token.as_ref().ok().and_then(Option::as_ref);
     let mut findings = here::settings(config, inputs);
     findings.push(here::token(&token));
+    findings.extend(wiring::problems(config).iter().map(here::start));
     let (database, outside) = std::thread::scope(|scope| {
         let database = scope.spawn(|| here::database(config));
         let outside = block_on(async {

@@ -40,7 +40,7 @@ impl Inputs {
     }
 
     /// A variable's value. An empty variable counts as unset: that is what compose files make of a missing one.
-    pub(super) fn variable(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+    pub(crate) fn variable(&self, name: &str) -> Result<Option<&str>, ConfigError> {
         let Some(value) = self.variables.get(name).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
@@ -58,7 +58,7 @@ impl Inputs {
 
     /// The file to read, if there is one: `--config`, `EXAI_CONFIG`, `./exai.toml`, the user's configuration folder. Whatever has
     /// the usual name was meant as the configuration: a folder or a broken link is refused when it is read, not passed over.
-    pub(super) fn config_file(&self) -> Option<PathBuf> {
+    pub(crate) fn config_file(&self) -> Option<PathBuf> {
         if let Some(named) = &self.file {
             return Some(named.clone());
         }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use exai_actors::storage::{self, Url};
+use rustix::fs::Access;
 
 use super::finding::Finding;
 use crate::cli::connect::clients;
@@ -12,6 +13,7 @@ use crate::cli::target;
 use crate::config::{Config, Inputs, Source};
 use crate::security::{Token, TokenError};
 use crate::unix;
+use crate::wiring::StartError;
 
 /// Free space that the database and its journal need beside the spool, in bytes.
 const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
@@ -57,12 +59,41 @@ pub(super) fn token(token: &Result<Option<Token>, TokenError>) -> Finding {
     }
 }
 
+/// What keeps `exai serve` from starting.
+pub(super) fn start(problem: &StartError) -> Finding {
+    Finding::told(
+        "start",
+        problem.source().map_or_else(|| problem.to_string(), |cause| format!("{cause}: {problem}")),
+    )
+}
+
+/// Whether a file can be made at `path`, with the folders that lead there.
+fn room_for(path: &Path) -> Result<(), String> {
+    let there = path.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok());
+    // A bare name lies in the folder where we are.
+    let there = there.unwrap_or(Path::new("."));
+    let shown = there.display();
+    if !there.is_dir() {
+        return Err(format!("{shown} is no folder"));
+    }
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| format!("{shown}: {error}"))?;
+    match rustix::fs::statvfs(there) {
+        Ok(disk) if disk.f_blocks == 0 => Err(format!("{shown} lies on no disk")),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Whether the database answers and has a schema that this release knows.
 pub(super) fn database(config: &Config) -> Finding {
     let url = &config.storage.url;
     if let Url::Sqlite(path) = url
         && !path.exists()
     {
+        if let Err(problem) = room_for(path) {
+            let fix = "correct storage.url (EXAI_STORAGE__URL, DATABASE_URL): a file that this user may make";
+            return Finding::ill("database", format!("{url} cannot be made: {problem}"), fix);
+        }
         return Finding::well("database", format!("{url} will be made at the start"));
     }
     match storage::inspect(url) {
@@ -103,6 +134,10 @@ pub(super) fn disk(config: &Config) -> Finding {
             let detail = format!("{} MiB free at {}", free / 1024 / 1024, there.display());
             if free >= FREE_BYTES_MIN + config.storage.spool_mib * 1024 * 1024 {
                 return Finding::well("disk", detail);
+            }
+            if disk.f_blocks == 0 {
+                let detail = format!("{} lies on no disk", there.display());
+                return Finding::ill("disk", detail, "set storage.url to a file on a disk");
             }
             Finding::ill(
                 "disk",

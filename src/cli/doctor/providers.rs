@@ -6,12 +6,15 @@ use std::time::Duration;
 use awc::http::header::DATE;
 use exai_actors::clock;
 use futures_util::future::join_all;
+use serde_json::Value;
 
 use super::finding::Finding;
 use crate::config::{Config, Provider, Secret};
 
 /// How long a provider may take to list its models.
 const WITHIN: Duration = Duration::from_secs(5);
+/// The longest list of models, in bytes.
+const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How far clocks may be apart: beyond that certificates and journals go wrong.
 const APART_S_MAX: u64 = 30;
 
@@ -53,7 +56,7 @@ async fn ask(provider: &Provider) -> (Finding, Option<i64>) {
         request = request.bearer_auth(key);
     }
     let host = provider.base_url.host_str().unwrap_or_default().to_owned();
-    let response = match request.send().await {
+    let mut response = match request.send().await {
         Ok(response) => response,
         Err(error) => {
             let fix =
@@ -65,7 +68,16 @@ async fn ask(provider: &Provider) -> (Finding, Option<i64>) {
     let theirs = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
     let apart = theirs.map(|theirs| clock::utc_now().0 / 1000 - theirs.timestamp().as_second());
     let finding = match response.status().as_u16() {
-        200 => Finding::well(name, format!("{host} accepts the key")),
+        200 if response.body().limit(LIST_BYTES_MAX).await.is_ok_and(|body| lists_models(&body)) => {
+            Finding::well(name, format!("{host} accepts the key"))
+        }
+        200 => {
+            let fix = format!(
+                "correct providers.{}.base_url: what comes before /models, which often ends in /v1",
+                provider.name.as_str()
+            );
+            Finding::ill(name, format!("{host} answers, but not with a list of models"), fix)
+        }
         401 | 403 => {
             let variable = match provider.name.as_str() {
                 "kimi" => {
@@ -87,4 +99,9 @@ async fn ask(provider: &Provider) -> (Finding, Option<i64>) {
         }
     };
     (finding, apart)
+}
+
+/// Whether the body is what an API says, and not somebody's web page.
+fn lists_models(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["data"].is_array())
 }
