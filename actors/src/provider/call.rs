@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use awc::ClientResponse;
 use awc::http::StatusCode;
-use awc::http::header::CONTENT_TYPE;
+use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ impl Talk {
             Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
         })?;
         self.status = Some(response.status());
-        if response.status().is_informational() {
+        if !is_all_there_is(&response) {
             self.line.pool.abandon();
         }
         if response.status() != StatusCode::OK || !is_event_stream(&response) {
@@ -233,6 +233,12 @@ impl Talk {
             host: self.line.endpoint.host().to_owned(),
         }
     }
+}
+
+/// Whether nothing more can come of it: it is no interim response, and says how long its body is. awc takes a body without a length for none.
+fn is_all_there_is(response: &ClientResponse) -> bool {
+    let says = |name| response.headers().contains_key(name);
+    !response.status().is_informational() && (says(CONTENT_LENGTH) || says(TRANSFER_ENCODING))
 }
 
 fn is_event_stream(response: &ClientResponse) -> bool {
