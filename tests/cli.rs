@@ -202,6 +202,11 @@ fn the_doors_are_shut_to_strangers() {
     ask.env("EXAI_TOKEN", "not-the-token").env("EXAI_LISTEN__MCP", home.get("EXAI_LISTEN__MCP"));
     let ran = exai::Ran::of(ask);
     assert!(ran.code == Some(1) && ran.stderr.contains("the token is wrong"), "{ran:?}");
+    let viewer = home.run(&["token", "add", "viewer", "--scope", "dashboard"]);
+    let mut ask = pretender.command(&["ask", "anyone?"]);
+    ask.env("EXAI_TOKEN", viewer.stdout.trim()).env("EXAI_LISTEN__MCP", home.get("EXAI_LISTEN__MCP"));
+    let ran = exai::Ran::of(ask);
+    assert!(ran.code == Some(1) && ran.stderr.contains("exai token add NAME --scope client"), "{ran:?}");
 }
 
 #[test]

@@ -240,3 +240,17 @@ fn a_bridge_finds_the_settings_from_any_folder_and_what_it_lacks_is_said() {
     let direct = home.run(&["connect", "cursor"]);
     assert!(direct.code == Some(0) && direct.stderr.is_empty(), "{direct:?}");
 }
+
+#[test]
+fn print_shows_our_entry_alone_where_the_file_cannot_be_edited() {
+    let home = home();
+    let path = file(&home, ".codex/config.toml");
+    let inline = "mcp_servers = { o = { command = \"x\" } }\n";
+    fs::write(&path, inline).unwrap();
+    let refused = home.run(&["connect", "codex"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("`--print` shows how"), "{refused:?}");
+    let ran = home.run(&["connect", "codex", "--print"]);
+    assert!(ran.code == Some(0) && ran.stderr.contains("add this by hand"), "{ran:?}");
+    assert!(ran.stdout.starts_with("[mcp_servers.exai]\n") && ran.stdout.contains(TOKEN), "{ran:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), inline);
+}

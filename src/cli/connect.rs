@@ -15,6 +15,8 @@ mod toml_text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::args::Connect;
 use super::{Failure, output};
 use crate::config::{Config, ConfigError, Inputs};
@@ -80,8 +82,20 @@ fn put(
     }
     let edit = |source| Failure::of(ConnectError::Edit { path: file.path.clone(), source });
     let before = file.text.as_deref().unwrap_or_default();
-    let there = client.syntax.get(before, &client.section).map_err(edit)?.is_some();
-    let after = client.syntax.put(before, &client.section, &entry).map_err(edit)?;
+    let (there, after) = match edited(client, before, &entry) {
+        Err(problem) if connect.print => {
+            let problem = problem.to_string();
+            let problem = problem.split_once("; fix: ").map_or(problem.as_str(), |(problem, _)| problem);
+            let alone = client.syntax.put("", &client.section, &entry).map_err(edit)?;
+            output::note(format!(
+                "note: {} is not edited: {problem}; fix: add this by hand",
+                file.path.display()
+            ));
+            output::say(alone.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        edited => edited.map_err(edit)?,
+    };
     if after == before {
         output::say(format!("{} is connected already, by {}", client.name, file.path.display()))?;
         return Ok(ExitCode::SUCCESS);
@@ -105,6 +119,12 @@ fn put(
     }
     output::say(format!("{} is connected, by {}; start it anew", client.name, file.path.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether our entry was in the text, and the text with it as it should be.
+fn edited(client: &Client, before: &str, entry: &Value) -> Result<(bool, String), EditError> {
+    let there = client.syntax.get(before, &client.section)?.is_some();
+    Ok((there, client.syntax.put(before, &client.section, entry)?))
 }
 
 fn remove(client: &Client, file: &ClientFile, inputs: &Inputs, print: bool) -> Result<ExitCode, Failure> {

@@ -64,3 +64,18 @@ fn a_daemon_that_cannot_start_or_takes_no_token_is_said_too() {
     assert!(!answer.to_string().contains("a-token-"), "{answer}");
     assert_eq!(stranger.seen.len(), 1);
 }
+
+#[test]
+fn a_token_that_does_not_open_the_door_is_not_taken_for_a_wrong_name() {
+    let mut place = Place::new();
+    let mut first = place.bridge().modern();
+    assert!(first.request(1, "tools/list", json!({}))["result"].is_object());
+    let viewer = place.home.run(&["token", "add", "viewer", "--scope", "dashboard"]);
+    place.home.set("EXAI_TOKEN", viewer.stdout.trim());
+    let mut stranger = place.bridge();
+    stranger.begin(1, "initialize", json!({}));
+    let answer = stranger.answer(1);
+    assert_eq!(answer["error"]["data"]["kind"], "unauthorized", "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("--scope client") && !message.contains("allowed_hosts"), "{message}");
+}

@@ -53,16 +53,18 @@ fn port(variable: &str, address: SocketAddr) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::well(name, format!("{address} is free")),
         Err(error) => {
-            let (detail, fix) = match error.kind() {
-                ErrorKind::AddrInUse => (
+            let (detail, fix) = if error.kind() == ErrorKind::AddrInUse {
+                (
                     format!("another program has {address}"),
                     format!("end that program, or set {variable} to another address"),
-                ),
-                ErrorKind::AddrNotAvailable => (
+                )
+            } else if error.kind() == ErrorKind::AddrNotAvailable {
+                (
                     format!("{} is no address of this machine", address.ip()),
                     format!("set {variable} to one that is, such as 127.0.0.1:{}", address.port()),
-                ),
-                _ => (format!("{address}: {error}"), format!("set {variable} to another address")),
+                )
+            } else {
+                (format!("{address}: {error}"), format!("set {variable} to another address"))
             };
             Finding::ill(name, detail, fix)
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use actix_http::ws::{CloseCode, Frame, Message, ProtocolError};
 use awc::error::{ConnectError, SendRequestError, WsClientError};
-use awc::http::Version;
+use awc::http::{StatusCode, Version};
 use bytes::Bytes;
 use futures_util::stream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
@@ -26,6 +27,8 @@ const WAITING_MAX: usize = 64;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The server pings every 30 s; a connection that is silent for three times that is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// The largest refusal, in bytes.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// How long the server may take to answer the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -53,12 +56,17 @@ pub(crate) async fn open<Out: 'static, In: 'static>(
 ) -> Result<Wire<Out, In>, ClientError> {
     let target = shown(url);
     let client = http_client(CONNECT_WITHIN, tls);
-    let upgrade = client
-        .ws(target.as_str())
-        .protocols(["mcp"])
-        .bearer_auth(url.password().unwrap_or(token.reveal()))
-        .max_frame_size(MESSAGE_BYTES_MAX);
-    let (_, socket) = upgrade.connect().await.map_err(|error| worded(target, &error))?;
+    let bearer = url.password().unwrap_or(token.reveal());
+    let upgrade =
+        client.ws(target.as_str()).protocols(["mcp"]).bearer_auth(bearer).max_frame_size(MESSAGE_BYTES_MAX);
+    let (_, socket) = match upgrade.connect().await {
+        Ok(open) => open,
+        Err(WsClientError::InvalidResponseStatus(StatusCode::FORBIDDEN)) => {
+            let hint = refused(&client, &target, bearer).await;
+            return Err(ClientError::Refused { url: target, status: StatusCode::FORBIDDEN.as_u16(), hint });
+        }
+        Err(error) => return Err(worded(target, &error)),
+    };
     let (sink, stream) = socket.split();
     let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
     let (to_client, from_server) = mpsc::channel(WAITING_MAX);
@@ -153,6 +161,28 @@ async fn read<In>(
     }
 }
 
+/// Why the server refuses us. Of a refused upgrade awc keeps the status alone, so it is asked once more without one.
+async fn refused(client: &awc::Client, url: &Url, bearer: &str) -> &'static str {
+    let mut plain = url.clone();
+    // It fails for addresses that no upgrade could have gone to.
+    let _ = plain.set_scheme(if url.scheme() == "wss" { "https" } else { "http" });
+    let body = match client.get(plain.as_str()).bearer_auth(bearer).send().await {
+        Ok(mut response) => response.body().limit(REFUSAL_BYTES_MAX).await.unwrap_or_default(),
+        Err(_) => Bytes::new(),
+    };
+    let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    match body["error"]["detail"]["refused"].as_str() {
+        Some("scope") => {
+            "the token does not open this; use one that has the scope: `exai token add NAME --scope client`"
+        }
+        Some("host") => "it does not go by that name; see listen.allowed_hosts",
+        Some("origin") => "pages of that origin may not use it; see listen.allowed_origins",
+        Some(_) | None => {
+            "it lets us not in, and does not say why; see listen.allowed_hosts and the token's scopes"
+        }
+    }
+}
+
 fn worded(url: Url, error: &WsClientError) -> ClientError {
     if let WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Io(io))) = error {
         // What rustls refuses comes as an error of input and output.
@@ -181,7 +211,6 @@ fn worded(url: Url, error: &WsClientError) -> ClientError {
     };
     let hint = match status.as_u16() {
         401 => "the token is wrong; `exai token` prints the right one (EXAI_TOKEN)",
-        403 => "it does not go by that name; see listen.allowed_hosts",
         429 | 503 => "it takes no more connections just now",
         _ => "it opens no WebSocket there; the path is /mcp",
     };
