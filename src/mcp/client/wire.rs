@@ -171,7 +171,7 @@ async fn refused(client: &awc::Client, url: &Url, bearer: &str) -> &'static str 
         Err(_) => Bytes::new(),
     };
     let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-    match body["error"]["refused"].as_str() {
+    match body["error"]["detail"]["refused"].as_str() {
         Some("scope") => {
             "the token does not open this; use one that has the scope: `exai token add NAME --scope client`"
         }
