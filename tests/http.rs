@@ -34,6 +34,19 @@ fn modern_call(method: &'static str, name: &'static str) -> Vec<(&'static str, &
     vec![MODERN, ("Mcp-Method", method), ("Mcp-Name", name)]
 }
 
+/// What `/metrics` says once this line is in it.
+async fn until_scraped(world: &World, line: &str) -> String {
+    let by = clock::now() + SOON;
+    loop {
+        let (_, text) = world.server.get("/metrics").await;
+        if text.lines().any(|told| told == line) {
+            return text;
+        }
+        assert!(clock::now() < by, "no {line} in\n{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn both_eras_with_sessions_list_call_and_end() {
     let world = World::start().await;
@@ -46,6 +59,7 @@ async fn both_eras_with_sessions_list_call_and_end() {
             post(&world.server, &of, &request(2, "tools/call", chat("over http"))).await.answer(2).await;
         assert!(reply["result"]["content"][0]["text"].as_str().unwrap().contains("over http"), "{reply}");
         assert_eq!(reply["result"]["_meta"]["exai/receipt"]["provider"], "kimi", "{reply}");
+        until_scraped(&world, r#"exai_sessions_active{transport="http"} 1.0"#).await;
         assert_eq!(send(&world.server, "DELETE", &of, "").await.status().await, 204);
         let mut gone = post(&world.server, &of, &request(3, "ping", json!({}))).await;
         assert_eq!(gone.status().await, 404);
@@ -58,6 +72,9 @@ async fn both_eras_with_sessions_list_call_and_end() {
         assert!(clock::now() < by, "a delivery was not noted");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    until_scraped(&world, r#"exai_sessions_active{transport="http"} 0.0"#).await;
+    let scraped = until_scraped(&world, r#"exai_messages_total{transport="http",direction="in"} 8"#).await;
+    assert!(!scraped.contains(r#"transport="websocket""#), "{scraped}");
 }
 
 #[tokio::test]
