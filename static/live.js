@@ -74,7 +74,7 @@ function providerCard(name) {
 function standing(name, stand, gauge) {
   const used = gauge ? gauge.in_use / Math.max(1, gauge.limit) : 0;
   const ends = Object.entries(part("sums")?.upstream ?? {}).filter(([key]) => key.startsWith(`${name}:`)).map(([key, n]) => `${n} ${key.slice(name.length + 1)}`);
-  const errors = Object.entries(part("breakdown")?.outcomes[name] ?? {}).filter(([kind]) => !FINE.includes(kind));
+  const errors = Object.entries(part("breakdown")?.outcomes[name] ?? {}).filter(([kind]) => !FINE.includes(kind) && !kind.startsWith("refused_"));
   return [
     kv([["Permits", gauge ? `${gauge.in_use} of ${gauge.limit}` : null], ["Upstream now", count(stand.in_flight)], ["Retries left", count(stand.retries_left)], ["Restarts", count(stand.restarts)], ["First token, p50", median(name, "first_token_ms")], ["Total, p50", median(name, "ms")], ["Key", stand.key_fingerprint]]),
     h("div", { class: "bar", "aria-hidden": "true" }, svg("svg", { viewBox: "0 0 100 5", preserveAspectRatio: "none" }, svg("rect", { width: used * 100, height: 5 }))),

@@ -240,6 +240,32 @@ async fn names_without_end_make_no_series_without_end() {
     assert!(text.len() < TEXT_BYTES_MAX, "{} bytes", text.len());
 }
 
+#[tokio::test]
+async fn a_call_that_was_never_sent_is_counted_for_its_model() {
+    let world = World::with(Database::sqlite(), |with| {
+        with.set("EXAI_LIMITS__GLOBAL", "1");
+    })
+    .await;
+    let mut client = world.client().await;
+    world.next("delay=60000");
+    let first = client.begin_call("chat", json!({ "prompt": "takes the only place" })).await;
+    world.until_asked(1).await;
+    let waiting = client.begin_call("chat", json!({ "prompt": "waits for it" })).await;
+    let by = clock::now() + SOON;
+    while world.db.number("SELECT count(*) AS n FROM calls WHERE state = 'accepted'").await < 1 {
+        assert!(clock::now() < by, "the call does not wait");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.cancel(waiting).await;
+    let named = ["provider=\"kimi\"", "model=\"kimi-"];
+    until_counted(&world, "exai_calls_total", &[&named[..], &["\"cancelled\""]].concat(), 1.0).await;
+    client.cancel(first).await;
+    world.kimi.set_default(Script::of("refuse=503"));
+    while client.chat("whose breaker opens").await.kind() != "breaker_open" {}
+    until_counted(&world, "exai_calls_total", &[&named[..], &["refused_breaker_open"]].concat(), 1.0).await;
+    until_counted(&world, "exai_calls_total", &["provider=\"\""], 0.0).await;
+}
+
 /// A call is cancelled while its first row is on its way, and the row comes to nothing: its key is another call's.
 #[tokio::test]
 async fn a_call_that_never_stood_is_not_counted_as_one_that_did() {
@@ -257,7 +283,7 @@ async fn a_call_that_never_stood_is_not_counted_as_one_that_did() {
     client.cancel(again).await;
     client.fence().await;
     drop(locked);
-    until_counted(&world, "exai_calls_total", &["refused_cancelled"], 1.0).await;
+    until_counted(&world, "exai_calls_total", &["provider=\"kimi\"", "refused_cancelled"], 1.0).await;
     let (code, said) = world.server.command("audit").await;
     assert_eq!(code, Some(0), "{said}");
 }

@@ -118,6 +118,7 @@ impl Consultation {
     async fn consult(&mut self) -> Result<Asked, CallError> {
         let mut plan = Plan::make(&self.desk, &self.request).await?;
         self.answering.model.replace(Some((plan.model.provider.clone(), plan.model.id.clone())));
+        self.journal.planned(&plan);
         let mut queued = Duration::ZERO;
         let requested = self.desk.permits.request(plan.scopes(&self.request.caller)).map_err(no_permit)?;
         let permit = match requested {
@@ -292,9 +293,8 @@ impl Consultation {
     }
 
     fn tell_end(&self, answer: &Answer) {
-        let Request { question, asked, .. } = &self.request;
         let asked_model = self.answering.model.borrow().clone();
         self.desk.ended.push(&self.request, asked_model, answer);
-        tell_end(&self.journal, &question.tool, *asked, answer);
+        tell_end(&self.journal, &self.request.question.tool, self.request.asked, answer);
     }
 }

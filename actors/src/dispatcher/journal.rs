@@ -55,6 +55,11 @@ impl Journal {
         self.call
     }
 
+    /// Notes which model will answer.
+    pub(super) fn planned(&self, plan: &Plan) {
+        self.steps.borrow_mut().planned(&plan.model);
+    }
+
     /// Writes down a call that has to wait, and waits until that is durable.
     pub(super) async fn accept(&self, request: &Request, plan: &Plan) -> Result<Written, CallError> {
         self.steps.borrow_mut().accepting();
@@ -82,7 +87,7 @@ impl Journal {
             Err(error) => {
                 if !self.steps.borrow().stands() {
                     self.close_what_may_stand(&error);
-                    self.forget();
+                    self.steps.borrow_mut().forget();
                 }
                 return Err(not_written(self.call, &error));
             }
@@ -192,7 +197,7 @@ impl Journal {
         }
         match written {
             // Its opening was under way when it had to end, and came to nothing.
-            Ok(Written::Absent(Absent::Call)) => self.forget(),
+            Ok(Written::Absent(Absent::Call)) => self.steps.borrow_mut().forget(),
             Ok(_) => {}
             Err(reason) => {
                 self.steps.borrow_mut().unwritten();
@@ -235,11 +240,6 @@ impl Journal {
             ended_at: clock::utc_now(),
         }));
         (record, attempt)
-    }
-
-    /// There is nothing of this call to be closed.
-    fn forget(&self) {
-        *self.steps.borrow_mut() = Steps::default();
     }
 
     async fn persist(&self, record: Record, within: Duration) -> Result<Written, WriteError> {

@@ -80,6 +80,16 @@ impl Steps {
         Self { replayed: true, ..Self::default() }
     }
 
+    /// The model is known: what becomes of the call is counted as its.
+    pub(super) fn planned(&mut self, model: &Arc<Model>) {
+        self.model = Some(Arc::clone(model));
+    }
+
+    /// There is nothing of this call to be closed.
+    pub(super) fn forget(&mut self) {
+        *self = Self { model: self.model.take(), ..Self::default() };
+    }
+
     pub(super) fn accepting(&mut self) {
         self.uncertain = true;
     }
