@@ -31,6 +31,23 @@ fn cookie_of(entered: &Answer) -> String {
 }
 
 #[tokio::test]
+async fn a_scraper_gets_the_format_that_it_asks_for() {
+    let world = World::start().await;
+    let bearer = format!("Bearer {TOKEN}");
+    for (accepted, media, has_end) in [
+        ("text/plain;version=0.0.4", "content-type: text/plain; version=0.0.4", false),
+        ("application/openmetrics-text,text/plain;q=0.5", "content-type: application/openmetrics-text", true),
+        ("*/*", "content-type: application/openmetrics-text", true),
+    ] {
+        let headers = [("Authorization", bearer.as_str()), ("Accept", accepted)];
+        let told = send(world.server.dashboard, "GET", "/metrics", &headers, "").await;
+        assert!(told.status == 200 && told.head.to_ascii_lowercase().contains(media), "{}", told.head);
+        assert_eq!(told.body.contains("# EOF"), has_end, "{}", told.body);
+        assert_eq!(told.body.contains("# TYPE exai_calls_total counter"), !has_end, "{}", told.body);
+    }
+}
+
+#[tokio::test]
 async fn only_who_may_gets_in_and_only_our_page_changes_anything() {
     let world = World::start().await;
     let to = world.server.dashboard;
