@@ -48,6 +48,26 @@ async fn until_scraped(world: &World, line: &str) -> String {
 }
 
 #[tokio::test]
+async fn who_ends_a_session_hears_that_its_call_goes_on() {
+    let world = World::start().await;
+    let session = open(&world.server, "2025-11-25").await;
+    let of = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
+    world.next("think=0+pace=20+tokens=60");
+    let mut running = post(&world.server, &of, &request(1, "tools/call", chat("a long one"))).await;
+    world.until_asked(1).await;
+    assert_eq!(send(&world.server, "DELETE", &of, "").await.status().await, 204);
+    let reply = running.answer(1).await;
+    assert_ne!(reply["result"]["isError"], true, "{reply}");
+    let call =
+        reply["result"]["_meta"]["exai/handover"]["call_id"].as_str().unwrap_or_else(|| panic!("{reply}"));
+    let by = clock::now() + SOON;
+    while world.db.texts("SELECT state AS t FROM calls").await != ["completed"] {
+        assert!(clock::now() < by, "{call} does not go on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn both_eras_with_sessions_list_call_and_end() {
     let world = World::start().await;
     for version in ["2025-06-18", "2025-11-25"] {

@@ -45,7 +45,7 @@ pub struct Receipt {
     pub cost_usd: Option<f64>,
     /// Whether the answer came from EXAI's own cache.
     pub cached: bool,
-    /// Whether the output cap cut the answer.
+    /// Whether the answer was cut, by the output cap or for a reason of the provider's.
     pub truncated: bool,
     /// The model that was asked for first, when another had to answer.
     pub fallback: Option<ModelId>,

@@ -148,8 +148,12 @@ impl Handler {
                 client.ended(&answer, attached.follower)
             }
             () = client.cancelled.cancelled() => {
-                // A client that is gone did not cancel: the answer is paid for, and waits for whoever asks again.
-                if following.owns && !self.gone.is_cancelled() {
+                if self.gone.is_cancelled() {
+                    // It did not cancel: the answer is paid for, and waits for whoever asks again. Over HTTP it may still hear that.
+                    let progress = *attached.progress.borrow();
+                    return self.so_far(call, progress, following.caller).await;
+                }
+                if following.owns {
                     self.toolbox.cancel(following.caller, call, attached.follower);
                 }
                 answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call))
@@ -173,11 +177,14 @@ impl Handler {
         if progress.wait_for(|progress| progress.phase > Phase::Received).await.is_err() {
             return pending().await;
         }
-        let partial =
-            tokio::time::timeout(PARTIAL_WITHIN, self.toolbox.partial(following.caller, call)).await;
-        let partial = partial.ok().flatten();
         let progress = *progress.borrow();
-        handed_over(call, &progress, partial.as_deref(), clock::now())
+        self.so_far(call, progress, following.caller).await
+    }
+
+    /// What there is of a call that goes on.
+    async fn so_far(&self, call: CallId, progress: Progress, caller: &Caller) -> CallToolResult {
+        let partial = tokio::time::timeout(PARTIAL_WITHIN, self.toolbox.partial(caller, call)).await;
+        handed_over(call, &progress, partial.ok().flatten().as_deref(), clock::now())
     }
 }
 

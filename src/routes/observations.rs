@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::routes::answer::{found, nothing_there, read};
+use crate::routes::answer::{found, nothing_there, read, refused};
 use crate::routes::{Door, Panel};
 use crate::security::{Refusal, Scope};
 
@@ -56,10 +56,9 @@ pub(super) async fn acknowledge_all(
 ) -> Result<HttpResponse, Refusal> {
     let by = door.check(&request, Scope::Admin)?;
     let Ok(Until { until }) = serde_json::from_slice(&body) else {
-        let message =
+        let words =
             "The body must be {\"until\": MILLISECONDS}, the time of the newest observation that was seen.";
-        let error = CallError::new(ErrorKind::InvalidArguments, message);
-        return Ok(HttpResponse::BadRequest().json(json!({ "error": error })));
+        return Ok(refused(words.to_owned()));
     };
     panel.audit((&request, &by), "operator_acknowledges_all", &until.to_string(), None);
     Ok(note(&panel, Acknowledgement { which: Which::Until(UtcMillis(until)), by, at: clock::utc_now() })

@@ -53,9 +53,10 @@ pub(super) async fn of(scratch: &Scratch, measures: &mut Measures) -> Vec<Step> 
     let took = in_ms(clock::now() - asked);
     measures.refusal_ms = Some(took);
     let is_open = refused.as_ref().is_some_and(|error| error.kind == ErrorKind::BreakerOpen);
-    let is_quiet = scratch.double.journal().len() - before == sent;
-    let said = format!("refused in {took:.1} ms, nothing was sent");
-    note(&mut steps, "while it is open calls are refused and nothing is sent", is_open && is_quiet, said);
+    let more = scratch.double.journal().len() - before - sent;
+    let how = refused.as_ref().map_or("let through", |error| error.kind.as_str());
+    let said = format!("{how} in {took:.1} ms, {more} requests were sent");
+    note(&mut steps, "while it is open calls are refused and nothing is sent", is_open && more == 0, said);
 
     let wait = refused.and_then(|error| error.retry_after_ms).map(Duration::from_millis).unwrap_or_default();
     let probe = first_probe(scratch, clock::now() + wait + LATE_MAX).await;

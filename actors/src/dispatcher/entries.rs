@@ -10,7 +10,6 @@ use crate::clock::{self, UtcMillis};
 use crate::ids::CallId;
 use crate::models::tokens::estimate;
 use crate::models::{Model, Usage, cost};
-use crate::provider::messages::Finish;
 use crate::receipt::Receipt;
 use crate::storage::rows::{AttemptState, EndedAttempt, NewAttempt, NewCall, NewExchange};
 use crate::storage_writer::messages::LEASE_MS;
@@ -84,7 +83,7 @@ pub(super) fn receipt(
         turns: plan.turns,
         cost_usd,
         cached: false,
-        truncated: completion.finish == Finish::Length,
+        truncated: !completion.finish.is_whole(),
         fallback: None,
     }
 }

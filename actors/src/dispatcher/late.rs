@@ -31,10 +31,13 @@ impl Default for Late {
 impl Late {
     /// Writes an end as soon as the database takes it, without anybody waiting for that.
     pub(super) fn write(&self, writer: &Addr<StorageWriter>, end: Record) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let (call, kind) = (end.call().map(|call| call.to_string()).unwrap_or_default(), end.kind());
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            log::error!(call = call.as_str(), record = kind; "too many ends wait; this call is left to its lease");
+            return;
+        };
         let writer = writer.clone();
         tokio::task::spawn_local(async move {
-            let (call, kind) = (end.call().map(|call| call.to_string()).unwrap_or_default(), end.kind());
             if let Err(error) = persist(&writer, end, WAITS, TRY_EVERY).await {
                 log::error!(call = call.as_str(), record = kind; "the end of a call was given up: {error}");
             }

@@ -64,9 +64,13 @@ impl Fold {
         if self.done {
             return Ok(());
         }
-        if payload.trim_ascii() == b"[DONE]" {
-            self.done = true;
-            return Ok(());
+        match payload.trim_ascii() {
+            b"" => return Ok(()),
+            b"[DONE]" => {
+                self.done = true;
+                return Ok(());
+            }
+            _ => {}
         }
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(payload) else {
             return Err(Cause::of(FailureClass::Garbage));

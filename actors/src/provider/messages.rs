@@ -119,6 +119,20 @@ pub enum Finish {
     Other(String),
 }
 
+/// An end by itself in the words of other makes.
+const ENDS: [&str; 5] = ["eos", "end_turn", "stop_sequence", "tool_calls", "function_call"];
+
+impl Finish {
+    /// Whether the model had said everything. A word that nobody knows, such as DeepSeek's `insufficient_system_resource`, is no end.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Stop => true,
+            Self::Length => false,
+            Self::Other(word) => ENDS.contains(&word.as_str()),
+        }
+    }
+}
+
 /// An upstream call that gave no answer. Holds no text of the upstream's: that could quote the prompt.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("upstream call failed: {class:?}")]

@@ -202,6 +202,29 @@ async fn a_server_without_tls_gets_no_key() {
     assert!(offers(b"http/1.1") && !offers(b"\x02h2") && !offers(b"sk-plain"));
 }
 
+#[actix::test]
+async fn no_call_goes_out_where_a_body_without_a_length_may_still_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    // Each connection is answered once, and stays open.
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+            held.push(socket);
+        }
+    });
+    let silence = Duration::from_secs(5);
+    let timeouts = Timeouts { first_byte: silence, idle: silence };
+    let (provider, _) = provider_at(&base_url, Make::OpenAi, "odd", timeouts);
+    for _ in 0..2 {
+        let failure = outcome(begin(&provider, prompt(&"odd".into(), "m"))).await.unwrap_err();
+        assert_eq!((failure.class, failure.status), (BrokenStream, Some(200)));
+    }
+}
+
 /// Servers that no well-behaved double would be: what they write, verbatim.
 #[actix::test]
 async fn odd_servers_are_bounded_and_typed() {

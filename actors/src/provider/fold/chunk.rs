@@ -13,10 +13,10 @@ pub(super) struct Chunk<'a> {
     pub(super) model: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
-    #[serde(default)]
-    usage: Option<RawUsage>,
-    #[serde(default)]
-    x_groq: Option<Groq>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    x_groq: Option<Groq<'a>>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
 }
@@ -28,8 +28,8 @@ pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
     pub(super) finish_reason: Option<Cow<'a, str>>,
     /// Kimi puts the usage here.
-    #[serde(default)]
-    usage: Option<RawUsage>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -60,9 +60,9 @@ pub(super) struct Part<'a> {
 }
 
 #[derive(Deserialize)]
-struct Groq {
-    #[serde(default)]
-    usage: Option<RawUsage>,
+struct Groq<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -96,11 +96,13 @@ struct CompletionDetails {
 }
 
 impl Chunk<'_> {
-    /// The usage wherever it stands: top level, else the first choice, else Groq's own place.
+    /// The usage wherever it stands: top level, else the first choice, else Groq's own place. One that counts no tokens is none: no
+    /// answer is lost for it.
     pub(super) fn usage(&self) -> Option<Usage> {
         let in_choice = || self.choices.as_ref()?.first()?.usage;
         let in_groq = || self.x_groq.as_ref()?.usage;
-        self.usage.or_else(in_choice).or_else(in_groq).map(|raw| Usage {
+        let told = self.usage.or_else(in_choice).or_else(in_groq)?;
+        serde_json::from_str::<RawUsage>(told.get()).ok().map(|raw| Usage {
             prompt: raw.prompt_tokens.unwrap_or(0),
             cached: raw
                 .prompt_tokens_details

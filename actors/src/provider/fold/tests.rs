@@ -88,6 +88,15 @@ fn streams_of_the_others() {
                 Some(Usage { prompt: 1, cached: 0, completion: 2, reasoning: 0 }),
             ),
         ),
+        // Usage that counts nothing, and an event without data.
+        (
+            vec![
+                r#"{"choices":[{"delta":{"content":"c"}}],"usage":{"prompt_tokens":-1,"completion_tokens":"many"}}"#,
+                " ",
+                r#"{"choices":[{"delta":{},"finish_reason":"stop","usage":[]}],"usage":{"prompt_tokens":1000000000000}}"#,
+            ],
+            (answer("c", Finish::Stop), None),
+        ),
         // Mistral's parts; a stream with [DONE] alone.
         (
             vec![
