@@ -113,6 +113,13 @@ fn streams_of_the_others() {
 }
 
 #[test]
+fn an_end_that_nobody_knows_is_no_end() {
+    let other = |word: &str| Finish::Other(word.to_owned()).is_whole();
+    assert!(Finish::Stop.is_whole() && other("eos") && other("tool_calls"));
+    assert!(!Finish::Length.is_whole() && !other("insufficient_system_resource"));
+}
+
+#[test]
 fn failures_inside_a_stream() {
     let text = r#"{"choices":[{"delta":{"content":"par"}}]}"#;
     let finish = |word: &str| format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{word}"}}]}}"#);
