@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use exai_actors::storage::SpoolSettings;
+use exai_actors::storage::rows::Life;
 use uuid::Uuid;
 
 /// Daemons on one machine and one database, at most.
@@ -15,7 +16,7 @@ const SLOTS_MAX: usize = 64;
 /// This process's identity, and those of processes that have ended and whose slots nobody else has.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    id: String,
+    life: Life,
     /// None where no folder could be written: then the identity is for this life only.
     slot: Option<Slot>,
     left_behind: Vec<Slot>,
@@ -38,18 +39,25 @@ impl Replica {
             None => Err(io::Error::other("HOME is not set, so there is no data folder")),
         };
         match taken {
-            Ok((slot, left_behind)) => Self { id: slot.id.clone(), slot: Some(slot), left_behind },
+            Ok((slot, left_behind)) => {
+                Self { life: new_life(slot.id.clone()), slot: Some(slot), left_behind }
+            }
             Err(error) => {
                 let folder = state_folder.unwrap_or(Path::new("")).display().to_string();
                 log::warn!(folder = folder.as_str(); "this process has no folder for its state, and so no spool: {error}");
-                Self { id: Uuid::now_v7().to_string(), slot: None, left_behind: Vec::new() }
+                Self { life: new_life(Uuid::now_v7().to_string()), slot: None, left_behind: Vec::new() }
             }
         }
     }
 
     /// What calls of this process bear in the journal.
     pub(crate) fn id(&self) -> &str {
-        &self.id
+        &self.life.replica
+    }
+
+    /// This life of the process.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 
     /// Every identity whose earlier life has ended: this process's own, and those left behind.
@@ -106,6 +114,10 @@ fn take_first(state_folder: &Path) -> io::Result<(Slot, Vec<Slot>)> {
         }
     }
     Err(io::Error::other(format!("{SLOTS_MAX} daemons hold all slots")))
+}
+
+fn new_life(replica: String) -> Life {
+    Life { replica, id: Uuid::now_v7().to_string() }
 }
 
 fn place(state_folder: &Path, n: usize) -> PathBuf {

@@ -7,6 +7,6 @@ mod registry;
 mod tick;
 
 pub use families::{Counter, Distribution};
-pub use local::{Delta, Slot, Values, add, hand_in, observe, record, slot};
+pub use local::{Delta, Slot, Values, add, hand_in, observe, record, slot, waited};
 pub use registry::Labels;
 pub use tick::{DELTAS_MAX, TICK, attach};

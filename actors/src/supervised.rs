@@ -4,6 +4,8 @@
 //! What an actor must hand from life to life (its configuration, its permits, its running tasks) it keeps in one cloneable value
 //! and builds its new self from that. `restarting`, `stopped` and `Drop` must not panic: a second panic ends the process.
 
+mod knock;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,10 +16,12 @@ use std::time::Duration;
 
 use actix::dev::ContextFut;
 use actix::dev::channel::channel;
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Supervised};
 
 use crate::clock::{self, Instant};
 use crate::meter::{self, Counter};
+
+pub use knock::Knock;
 
 /// The wait before the first restart; it doubles with each death in the window.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
@@ -68,19 +72,22 @@ pub fn start<A>(
     make: impl FnOnce(&mut Context<A>) -> A + Send + 'static,
 ) -> Addr<A>
 where
-    A: Actor<Context = Context<A>> + Supervised,
+    A: Actor<Context = Context<A>> + Supervised + Handler<Knock>,
 {
     let Start { name, arbiter, mailbox, intensity } = start;
     let (sender, receiver) = channel(mailbox);
+    let address = Addr::new(sender);
+    let waited_for = address.downgrade();
     let spawned = arbiter.spawn_fn(move || {
         let mut context = Context::with_receiver(receiver);
         let actor = make(&mut context);
+        actix::spawn(knock::keep_knocking(name, waited_for));
         actix::spawn(live(name, context.into_future(actor), Deaths::new(intensity), on_death));
     });
     if !spawned {
         log::error!(actor = name; "the thread of an actor has ended before the actor could start");
     }
-    Addr::new(sender)
+    address
 }
 
 /// The name of the actor whose code runs on this thread, for the panic hook.
@@ -185,6 +192,12 @@ mod tests {
         fn restarting(&mut self, _: &mut Context<Self>) {
             *self = Self::default();
         }
+    }
+
+    impl Handler<Knock> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
     }
 
     #[derive(Message)]

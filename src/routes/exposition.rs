@@ -115,6 +115,10 @@ impl Scrape {
         let lags = sums.lags.iter().map(|(thread, lag)| (vec![("thread", Value(thread))], lag.as_secs_f64()));
         let help = "How late the last tick of each thread came";
         gauge(out, "exai_event_loop_lag", help, Some(&Unit::Seconds), lags.collect())?;
+        let waits =
+            sums.mailboxes.iter().map(|(actor, wait)| (vec![("actor", Value(actor))], wait.as_secs_f64()));
+        let help = "How long a message waits for each actor, or has waited that is not handled: one is sent every second to find out";
+        gauge(out, "exai_mailbox_wait", help, Some(&Unit::Seconds), waits.collect())?;
         recent(out, sums)?;
         let facts = *self.facts.borrow();
         gauge(

@@ -6,7 +6,6 @@ use exai_actors::dispatcher::messages::Load;
 use exai_actors::meter;
 use exai_actors::metrics::{self, Flushing, Handles};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::Deaths;
 use super::storage::Stored;
@@ -32,11 +31,10 @@ pub(super) fn start(
     threads: [(&'static str, &Arbiter); 2],
     deaths: &Deaths,
 ) -> Counted {
-    let life = Uuid::now_v7().to_string();
     let flushing = Flushing {
         writer: storage.writer,
         every: config.metrics.flush,
-        life: life.clone(),
+        life: replica.life().clone(),
         memory_bytes: || routes::resident_bytes().unwrap_or_default(),
     };
     let wiring = metrics::Wiring { arbiter: &threads[0].1.handle(), flushing: Some(flushing) };
@@ -53,7 +51,7 @@ pub(super) fn start(
         load: seen,
         facts: storage.facts,
         replica: replica.id().to_owned(),
-        life,
+        life: replica.life().id.clone(),
         started_at: clock::utc_now(),
     };
     Counted { metrics, load, scrape }

@@ -1,5 +1,5 @@
 //! The database's reads and its writer. What processes that have ended left open is closed before this one takes calls, and again
-//! whenever a lease runs out.
+//! whenever a lease runs out; what their rollups lack is said.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use exai_actors::dispatcher::Dispatcher;
 use exai_actors::dispatcher::messages::GetLive;
 use exai_actors::health::HealthBoard;
 use exai_actors::mail;
+use exai_actors::meter::{self, Counter};
 use exai_actors::storage::Store;
-use exai_actors::storage::rows::Abandoned;
-use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriteError, WriterFacts, Written};
+use exai_actors::storage::rows::{Abandoned, NewLife};
+use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriterFacts, Written};
 use exai_actors::storage_writer::{self, StorageWriter, batch, write};
 use tokio::sync::watch;
 
@@ -66,6 +67,7 @@ pub(super) async fn start(
     };
     let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
     recover(&writer, replica).await?;
+    begin_life(&writer, replica).await?;
     replica.release_left_behind();
     Ok(Stored { store, writer, facts: seen })
 }
@@ -73,17 +75,35 @@ pub(super) async fn start(
 /// Closes every call that an earlier life of this replica, or of one that has ended, left open.
 async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
     for id in replica.ended() {
-        let mut tries = 1;
-        // It waits behind a spool that is being written, which may be large.
-        while let Err(error) = close(writer, Abandoned::OfReplica(id.to_owned())).await {
-            if tries == RECOVER_TRIES {
-                return Err(StartError::Recover(error));
-            }
-            tries += 1;
-            tokio::time::sleep(RECOVER_PAUSE).await;
-        }
+        let abandoned = Abandoned::OfReplica(id.to_owned());
+        tell_closed(insist(writer, &Record::Recovered { abandoned, at: clock::utc_now() }).await?);
     }
     Ok(())
+}
+
+/// Puts this life on record, and says what the rollups lack of those before it, which is in the journal alone.
+async fn begin_life(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
+    let ended = replica.ended().map(str::to_owned).collect();
+    let new = NewLife { life: replica.life().clone(), ended, at: clock::utc_now() };
+    let began = insist(writer, &Record::LifeBegan(new)).await?;
+    if let Written::LifeBegan { lost } = began
+        && lost > 0
+    {
+        meter::add(Counter::Dropped, &["rollup_calls"], lost);
+        log::warn!(calls = lost; "killed before its last flush: what an earlier process counted last is in no rollup");
+    }
+    Ok(())
+}
+
+/// Writes what nothing can go on without. It may wait behind a spool that is being written, which may be large.
+async fn insist(writer: &Addr<StorageWriter>, record: &Record) -> Result<Written, StartError> {
+    for _ in 1..RECOVER_TRIES {
+        if let Ok(written) = write(writer, record.clone()).await {
+            return Ok(written);
+        }
+        tokio::time::sleep(RECOVER_PAUSE).await;
+    }
+    write(writer, record.clone()).await.map_err(StartError::Recover)
 }
 
 /// What goes on beside the writer as long as it lives.
@@ -100,9 +120,12 @@ async fn keep_leases(writer: Addr<StorageWriter>, dispatcher: Addr<Dispatcher>) 
     loop {
         kept = if renew(&writer, &dispatcher).await { kept.saturating_add(1) } else { 0 };
         if kept > KEPT_BEFORE_JUDGING {
-            let before = UtcMillis(clock::utc_now().0 - CLOCKS_APART_MS);
+            let at = clock::utc_now();
+            let abandoned = Abandoned::ExpiredBefore(UtcMillis(at.0 - CLOCKS_APART_MS));
             // A database that is away is the writer's to report; here the next round does it.
-            let _ = close(&writer, Abandoned::ExpiredBefore(before)).await;
+            if let Ok(recovered) = write(&writer, Record::Recovered { abandoned, at }).await {
+                tell_closed(recovered);
+            }
         }
         tokio::time::sleep(RENEW_EVERY).await;
     }
@@ -114,14 +137,12 @@ async fn renew(writer: &Addr<StorageWriter>, dispatcher: &Addr<Dispatcher>) -> b
     write(writer, Record::LeasesRenewed { calls, until }).await.is_ok()
 }
 
-async fn close(writer: &Addr<StorageWriter>, abandoned: Abandoned) -> Result<(), WriteError> {
-    let recovered = write(writer, Record::Recovered { abandoned, at: clock::utc_now() }).await?;
+fn tell_closed(recovered: Written) {
     if let Written::Recovered { interrupted, unknown } = recovered
         && interrupted + unknown > 0
     {
         log::warn!(interrupted, unknown; "recovered: calls that a process left open are closed");
     }
-    Ok(())
 }
 
 /// Reads are asked for only when a client asks; until then the board would keep what the last of them said.

@@ -26,7 +26,7 @@ use crate::faults::{self, Point};
 use crate::ids::CallId;
 use crate::mail;
 use crate::provider::messages::GetPartial as UpstreamPartial;
-use crate::supervised::{self, Death, Intensity, Start};
+use crate::supervised::{self, Death, Intensity, Knock, Start};
 use crate::trail::Trail;
 
 /// Messages that may wait for the dispatcher.
@@ -169,6 +169,12 @@ impl Actor for Dispatcher {
 
 impl Supervised for Dispatcher {
     fn restarting(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Knock> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
 }
 
 impl Handler<Consult> for Dispatcher {

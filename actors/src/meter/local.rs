@@ -1,6 +1,7 @@
 //! The meter of a thread. What it holds outlives every panic on its thread, and is handed in when the thread ends.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -74,6 +75,15 @@ pub fn record(distribution: Distribution, value: u64) {
     }
 }
 
+/// Notes how long a message waited for an actor; the longest wait counts.
+pub fn waited(actor: &'static str, wait: Duration) {
+    let _ = METER.try_with(|meter| {
+        let mut mailboxes = meter.mailboxes.borrow_mut();
+        let longest = mailboxes.entry(actor).or_default();
+        *longest = wait.max(*longest);
+    });
+}
+
 /// What a thread counted since it last handed in.
 #[derive(Debug, Default)]
 pub struct Delta {
@@ -85,6 +95,8 @@ pub struct Delta {
     pub counters: Vec<(Counter, Labels, u64)>,
     /// Each distribution that moved.
     pub distributions: Vec<(Distribution, Values)>,
+    /// The longest wait of a message for each actor of the thread.
+    pub mailboxes: BTreeMap<&'static str, Duration>,
 }
 
 /// Values that were recorded.
@@ -100,6 +112,7 @@ struct Meter {
     counters: Box<[Cell<u64>]>,
     distributions: [Cells; Distribution::ALL.len()],
     registry: RefCell<Registry>,
+    mailboxes: RefCell<BTreeMap<&'static str, Duration>>,
     /// Whose it is, and where it hands in.
     sink: OnceCell<(&'static str, mpsc::Sender<Delta>)>,
     /// Room for what it holds when the thread ends, kept free from the beginning: nobody can wait for room then.
@@ -124,6 +137,7 @@ impl Meter {
             counters: vec![Cell::new(0); Counter::ALL.len() * SERIES_MAX].into_boxed_slice(),
             distributions: Default::default(),
             registry: RefCell::new(Registry::new()),
+            mailboxes: RefCell::default(),
             sink: OnceCell::new(),
             last: Cell::new(None),
         }
@@ -154,7 +168,7 @@ impl Meter {
             distributions.push((distribution, Values { counts, sum: cells.sum.take() }));
             histogram.reset();
         }
-        Delta { thread, lag, counters, distributions }
+        Delta { thread, lag, counters, distributions, mailboxes: self.mailboxes.take() }
     }
 }
 

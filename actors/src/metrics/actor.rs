@@ -20,7 +20,7 @@ use crate::clock;
 use crate::faults::{self, Point};
 use crate::meter::{self, DELTAS_MAX, Delta};
 use crate::storage_writer::messages::{Record, WriteError, Written};
-use crate::supervised::{self, Death, Intensity, Start};
+use crate::supervised::{self, Death, Intensity, Knock, Start};
 
 /// Messages that may wait: moves of breakers, and the last flush.
 const MAILBOX: usize = 1024;
@@ -117,9 +117,9 @@ impl Metrics {
             ledger.windows.note(Shaped::Memory, memory_bytes(), now);
             let gone = ledger.windows.bound();
             ledger.dropped("rollup_rows", gone, now);
-            ledger.windows.rows(&life)
+            ledger.windows.rows(&life.id)
         };
-        let batch = self.kept.pace.borrow_mut().batch(rows, now);
+        let batch = self.kept.pace.borrow_mut().batch(life, rows, now);
         let write = async move {
             crate::storage_writer::write(&writer, Record::MetricsFlushed(Arc::new(batch))).await
         };
@@ -161,6 +161,12 @@ impl Supervised for Metrics {
         }
         *self = Self { kept };
     }
+}
+
+impl Handler<Knock> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
 }
 
 impl Handler<BreakerMoved> for Metrics {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::Addr;
 
 use crate::clock::{Instant, UtcMillis};
-use crate::storage::rows::{FailedFlushes, MetricsBatch, Rollup};
+use crate::storage::rows::{FailedFlushes, Life, MetricsBatch, Rollup};
 use crate::storage_writer::StorageWriter;
 
 /// The longest wait after failures.
@@ -19,7 +19,7 @@ pub struct Flushing {
     /// How often.
     pub every: Duration,
     /// This life of the process.
-    pub life: String,
+    pub life: Life,
     /// Bytes of memory that the process holds.
     pub memory_bytes: fn() -> u64,
 }
@@ -48,9 +48,9 @@ impl Pace {
     }
 
     /// What the failures before it add to a batch.
-    pub(super) fn batch(&mut self, rows: Vec<Rollup>, at: UtcMillis) -> MetricsBatch {
+    pub(super) fn batch(&mut self, life: Life, rows: Vec<Rollup>, at: UtcMillis) -> MetricsBatch {
         self.in_flight = true;
-        MetricsBatch { id: uuid::Uuid::now_v7(), at, rows, failed: self.failed.clone() }
+        MetricsBatch { id: uuid::Uuid::now_v7(), life, at, rows, failed: self.failed.clone() }
     }
 
     /// The flush ended. After failures the wait doubles, to a minute.
@@ -87,11 +87,12 @@ mod tests {
     #[test]
     fn failures_are_waited_out_longer_and_longer_and_told_with_the_next_success() {
         let (now, every) = (clock::now(), Duration::from_secs(10));
+        let life = || Life { replica: "r".to_owned(), id: "l".to_owned() };
         let mut pace = Pace::default();
         pace.begin(now, every);
         assert!(!pace.is_due(now) && pace.is_due(now + every));
         for wait in [10, 20, 40, 60, 60] {
-            pace.batch(Vec::new(), UtcMillis(0));
+            pace.batch(life(), Vec::new(), UtcMillis(0));
             assert!(!pace.is_due(now + every * 100), "one at a time");
             pace.ended(Err("away".to_owned()), now, UtcMillis(7), every);
             assert!(
@@ -99,9 +100,9 @@ mod tests {
                     && pace.is_due(now + Duration::from_secs(wait))
             );
         }
-        let failed = pace.batch(Vec::new(), UtcMillis(0)).failed.unwrap();
+        let failed = pace.batch(life(), Vec::new(), UtcMillis(0)).failed.unwrap();
         assert_eq!((failed.times, failed.since, failed.error.as_str()), (5, UtcMillis(7), "away"));
         pace.ended(Ok(()), now, UtcMillis(8), every);
-        assert_eq!(pace.batch(Vec::new(), UtcMillis(0)).failed, None);
+        assert_eq!(pace.batch(life(), Vec::new(), UtcMillis(0)).failed, None);
     }
 }

@@ -30,6 +30,7 @@ impl Ledger {
     /// Adds what a thread counted.
     pub(super) fn merge(&mut self, delta: Delta, now: UtcMillis) {
         self.sums.lags.insert(delta.thread, delta.lag);
+        self.sums.mailboxes.extend(delta.mailboxes);
         // In tenths of a millisecond, so that an hour of them is few values.
         let lag = u64::try_from(delta.lag.as_micros()).unwrap_or(u64::MAX) / 100 * 100;
         self.windows.note(Shaped::Lag, lag, now);
@@ -109,6 +110,7 @@ mod tests {
             lag: Duration::from_millis(1),
             counters: counters.collect(),
             distributions: vec![(Distribution::Call, values)],
+            mailboxes: [("dispatcher", Duration::from_millis(2))].into(),
         }
     }
 
@@ -140,6 +142,7 @@ mod tests {
             snapshot.recent
         );
         assert_eq!(snapshot.lags.len(), 2);
+        assert_eq!(snapshot.mailboxes["dispatcher"], Duration::from_millis(2));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub breakers: BTreeMap<(String, String), BreakerPosition>,
     /// How late each thread's last tick came.
     pub lags: BTreeMap<&'static str, Duration>,
+    /// How long a message lately waited for each actor.
+    pub mailboxes: BTreeMap<&'static str, Duration>,
 }
 
 /// A distribution, cut into buckets.

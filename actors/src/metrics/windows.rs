@@ -14,9 +14,6 @@ use crate::storage::rows::{LIFE_LABEL, Rollup, Span};
 /// Windows that are kept while the database is away: three hours of minutes, two days of hours.
 const MINUTES_MAX: usize = 180;
 const HOURS_MAX: usize = 48;
-/// A minute and an hour, in milliseconds.
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// Every window that is not yet wholly in the database.
 #[derive(Debug, Default)]
@@ -106,7 +103,8 @@ impl Windows {
 
     fn at(&mut self, now: UtcMillis) -> [&mut Window; 2] {
         let start = |span: i64| now.0 - now.0.rem_euclid(span);
-        [self.minutes.entry(start(MINUTE_MS)).or_default(), self.hours.entry(start(HOUR_MS)).or_default()]
+        let [minute, hour] = [Span::Minute, Span::Hour].map(|span| start(span.ms()));
+        [self.minutes.entry(minute).or_default(), self.hours.entry(hour).or_default()]
     }
 
     /// Every row that is not known to stand as it is.
@@ -122,7 +120,8 @@ impl Windows {
 
     /// What was sent last stands. Windows that are over and stand whole are forgotten.
     pub(super) fn confirm(&mut self, now: UtcMillis) {
-        for (windows, span_ms) in [(&mut self.minutes, MINUTE_MS), (&mut self.hours, HOUR_MS)] {
+        for (windows, span_ms) in [(&mut self.minutes, Span::Minute.ms()), (&mut self.hours, Span::Hour.ms())]
+        {
             windows.retain(|start, window| !window.confirm() || start + span_ms > now.0);
         }
     }
@@ -289,7 +288,7 @@ mod tests {
     fn a_database_that_stays_away_costs_the_oldest_minutes_and_they_are_counted() {
         let mut windows = Windows::default();
         for minute in 0..200 {
-            add(&mut windows, 1, minute * MINUTE_MS);
+            add(&mut windows, 1, minute * Span::Minute.ms());
         }
         assert_eq!(windows.bound(), 20);
         let hours = windows.rows("r").into_iter().filter(|row| row.span == Span::Hour);

@@ -19,7 +19,7 @@ use super::listing::{self, Listings};
 use super::messages::{GetPartial, StartUpstreamCall};
 use crate::faults::{self, Point};
 use crate::ids::CallId;
-use crate::supervised::{self, Death, Intensity, Start};
+use crate::supervised::{self, Death, Intensity, Knock, Start};
 
 /// How many messages may wait for a provider: far more than the permits that lead here, so a full mailbox is a defect.
 const MAILBOX: usize = 1024;
@@ -112,6 +112,12 @@ impl Supervised for Provider {
     fn restarting(&mut self, _: &mut Context<Self>) {
         *self = Self::new(self.kept.clone());
     }
+}
+
+impl Handler<Knock> for Provider {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
 }
 
 impl Handler<StartUpstreamCall> for Provider {

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::metrics::messages::BreakerMoved;
 use crate::provider::endpoint::{Endpoint, EndpointError};
 use crate::provider::{self, Provider, ProviderStart};
-use crate::supervised::{self, Death, Intensity, Start};
+use crate::supervised::{self, Death, Intensity, Knock, Start};
 
 /// How many messages may wait: three for each upstream call, and far more than the calls that can run, for a ticket that does not
 /// come back keeps its place until the probe's time is over.
@@ -169,6 +169,12 @@ impl Supervised for ProviderSupervisor {
     /// Every field is either never changed or changed as a whole by the pure core, so the next life is the old record with the old
     /// connection: the calls on it go on.
     fn restarting(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Knock> for ProviderSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
 }
 
 impl Handler<TakeTicket> for ProviderSupervisor {

@@ -24,6 +24,7 @@ const SQLITE: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial/up.sql") },
     Migration { name: "0002_recovery", sql: include_str!("../../../migrations/sqlite/0002_recovery/up.sql") },
     Migration { name: "0003_events", sql: include_str!("../../../migrations/sqlite/0003_events/up.sql") },
+    Migration { name: "0004_lives", sql: include_str!("../../../migrations/sqlite/0004_lives/up.sql") },
 ];
 const POSTGRES: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../migrations/postgres/0001_initial/up.sql") },
@@ -32,6 +33,7 @@ const POSTGRES: &[Migration] = &[
         sql: include_str!("../../../migrations/postgres/0002_recovery/up.sql"),
     },
     Migration { name: "0003_events", sql: include_str!("../../../migrations/postgres/0003_events/up.sql") },
+    Migration { name: "0004_lives", sql: include_str!("../../../migrations/postgres/0004_lives/up.sql") },
 ];
 
 /// Locks the whole file against other processes until the commit.

@@ -164,6 +164,8 @@ diesel::table! {
         batch_size -> Integer,
         status -> Text,
         error -> Nullable<Text>,
+        replica -> Nullable<Text>,
+        life -> Nullable<Text>,
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::SessionOpened(_)
         | Record::SessionEnded(_)
         | Record::MetricsFlushed(_)
+        | Record::LifeBegan(_)
         | Record::Events(_)
         | Record::Acknowledged(_)
         | Record::LeasesRenewed { .. }

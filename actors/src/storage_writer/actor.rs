@@ -15,7 +15,7 @@ use crate::faults::{self, Point};
 use crate::health::HealthBoard;
 use crate::mail::{self, MailError};
 use crate::storage::{Durability, SpoolSettings, Url};
-use crate::supervised::{self, Death, Intensity, Start};
+use crate::supervised::{self, Death, Intensity, Knock, Start};
 
 /// How many messages may wait for the writer, before they are even taken into its batch.
 const MAILBOX: usize = 4096;
@@ -135,6 +135,12 @@ impl StorageWriter {
         let Kept { setup, waiting, .. } = &self.kept;
         actix::spawn(retention::expire(Rc::clone(waiting), setup.limits.result_ttl));
     }
+}
+
+impl Handler<Knock> for StorageWriter {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Context<Self>) {}
 }
 
 impl Handler<Write> for StorageWriter {

@@ -10,7 +10,7 @@ use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
 use crate::storage::rows::history::Acknowledgement;
 use crate::storage::rows::{
-    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent,
+    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent, NewLife,
     NewSession, Outdated,
 };
 
@@ -76,6 +76,8 @@ pub enum Record {
     Expired(Outdated),
     /// The sums of the windows that moved.
     MetricsFlushed(Arc<MetricsBatch>),
+    /// A process begins to count.
+    LifeBegan(NewLife),
     /// An operator took note of observations.
     Acknowledged(Acknowledgement),
 }
@@ -97,6 +99,11 @@ pub enum Written {
         interrupted: u64,
         /// Calls that had been sent, and of which nobody knows what became.
         unknown: u64,
+    },
+    /// The life is on record.
+    LifeBegan {
+        /// Calls of the lives before it that are in no rollup, as far as they are known to the journal.
+        lost: u64,
     },
     /// So many observations are acknowledged by this.
     Acknowledged(u64),
@@ -204,6 +211,7 @@ impl Record {
             Self::Recovered { .. } => "recovered",
             Self::Expired(_) => "expired",
             Self::MetricsFlushed(_) => "metrics_flushed",
+            Self::LifeBegan(_) => "life_began",
             Self::Acknowledged(_) => "acknowledged",
         }
     }
@@ -225,7 +233,7 @@ impl Record {
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
             // Rows of a table that nothing else touches.
             Self::Events(_) | Self::Acknowledged(_) => [None, None],
-            Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
+            Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) | Self::LifeBegan(_) => {
                 [Some(Subject::Everything), None]
             }
             Self::MetricsFlushed(_) => [Some(Subject::Metrics), None],
@@ -267,6 +275,7 @@ impl Record {
             | Self::LeasesRenewed { .. }
             | Self::Recovered { .. }
             | Self::Acknowledged(_)
+            | Self::LifeBegan(_)
             | Self::Expired(_) => 0,
         };
         RECORD_BYTES + texts

@@ -5,11 +5,33 @@ use crate::clock::UtcMillis;
 /// The label that names a life of the process in every rollup.
 pub const LIFE_LABEL: &str = "life";
 
+/// One life of a replica's process: its sums bear it, and its lines in the flush log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// The replica.
+    pub replica: String,
+    /// The life.
+    pub id: String,
+}
+
+/// A life that begins, and those that have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLife {
+    /// It.
+    pub life: Life,
+    /// Replicas whose earlier process has ended, however it did.
+    pub ended: Vec<String>,
+    /// When.
+    pub at: UtcMillis,
+}
+
 /// What is stored of the sums at once, in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsBatch {
     /// Its own name in the flush log: written twice, it stands there once.
     pub id: uuid::Uuid,
+    /// Whose sums they are.
+    pub life: Life,
     /// When it was put together.
     pub at: UtcMillis,
     /// The windows' sums.
@@ -66,4 +88,14 @@ pub enum Span {
     Minute,
     /// `metrics_1hour`.
     Hour,
+}
+
+impl Span {
+    /// The same in milliseconds.
+    pub const fn ms(self) -> i64 {
+        match self {
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+        }
+    }
 }

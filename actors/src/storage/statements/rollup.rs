@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use crate::storage::error::Refusal;
-use crate::storage::rows::{MetricsBatch, Rollup, Span};
+use crate::storage::rows::{Life, MetricsBatch, Rollup, Span};
 use crate::storage::schema::metrics_flush_log;
 use crate::storage::text::storable;
 use crate::storage_writer::messages::Written;
@@ -26,9 +26,12 @@ pub(crate) async fn flushed(conn: &mut Conn<'_>, batch: &MetricsBatch) -> Result
     let rows = i32::try_from(batch.rows.len()).unwrap_or(i32::MAX);
     if let Some(failed) = &batch.failed {
         let error = format!("{} times in a row, the last time: {}", failed.times, failed.error);
-        log_line(conn, &format!("{}-failed", batch.id), failed.since.0, rows, "failed", Some(&error)).await?;
+        let id = format!("{}-failed", batch.id);
+        let line = Line { id, at: failed.since.0, rows, status: "failed", error: Some(error) };
+        log_line(conn, &batch.life, line).await?;
     }
-    log_line(conn, &batch.id.to_string(), batch.at.0, rows, "ok", None).await?;
+    let line = Line { id: batch.id.to_string(), at: batch.at.0, rows, status: "ok", error: None };
+    log_line(conn, &batch.life, line).await?;
     Ok(Written::Done)
 }
 
@@ -55,21 +58,31 @@ pub(crate) async fn rollup(conn: &mut Conn<'_>, row: &Rollup) -> Result<(), Refu
     Ok(())
 }
 
-async fn log_line(
-    conn: &mut Conn<'_>,
-    id: &str,
-    at: i64,
-    rows: i32,
-    status: &str,
-    error: Option<&str>,
-) -> Result<(), Refusal> {
+/// A line of the flush log.
+pub(crate) struct Line {
+    /// Its own name: written twice, it stands there once.
+    pub(crate) id: String,
+    /// When what it tells of happened.
+    pub(crate) at: i64,
+    /// How many rows of the rollups it is about, or calls that they lack.
+    pub(crate) rows: i32,
+    /// In one word.
+    pub(crate) status: &'static str,
+    /// What went wrong.
+    pub(crate) error: Option<String>,
+}
+
+/// Writes a line of that life.
+pub(crate) async fn log_line(conn: &mut Conn<'_>, life: &Life, line: Line) -> Result<(), Refusal> {
     diesel::insert_into(metrics_flush_log::table)
         .values((
-            metrics_flush_log::id.eq(id),
-            metrics_flush_log::at.eq(at),
-            metrics_flush_log::batch_size.eq(rows),
-            metrics_flush_log::status.eq(status),
-            metrics_flush_log::error.eq(error),
+            metrics_flush_log::id.eq(line.id),
+            metrics_flush_log::at.eq(line.at),
+            metrics_flush_log::batch_size.eq(line.rows),
+            metrics_flush_log::status.eq(line.status),
+            metrics_flush_log::error.eq(line.error),
+            metrics_flush_log::replica.eq(&life.replica),
+            metrics_flush_log::life.eq(&life.id),
         ))
         .on_conflict_do_nothing()
         .execute(conn)

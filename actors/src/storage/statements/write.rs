@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-use super::{Conn, acknowledge, events, open, rollup, sweep};
+use super::{Conn, acknowledge, events, lives, open, rollup, sweep};
 use crate::storage::codes::role_word;
 use crate::storage::error::Refusal;
 use crate::storage::job::Rules;
@@ -51,6 +51,7 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
         Record::MetricsFlushed(batch) => rollup::flushed(conn, batch).await,
+        Record::LifeBegan(new) => lives::began(conn, new).await,
         Record::Acknowledged(noted) => acknowledge::acknowledged(conn, noted).await,
     }
 }
