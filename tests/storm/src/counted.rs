@@ -1,5 +1,6 @@
 //! The counters, held to the last call against everything else when all is at rest: `exai audit` holds them against the journal and the
-//! rollups, and the upstream requests that they tell of are held against those that the doubles received.
+//! rollups, the journal is held against the rollups of all lives, and the upstream requests that the counters tell of against those that
+//! the doubles received.
 
 use std::io;
 use std::process::Command;
@@ -19,6 +20,13 @@ const WITHIN_S: u64 = 20;
 /// Every number that differs.
 pub(crate) async fn differences(world: &World) -> io::Result<Vec<Violation>> {
     let mut found = audit(world).await?;
+    if found.is_empty() {
+        let (calls, unwritten) = world.db.unaccounted().await?;
+        if calls > 0 || -calls > unwritten {
+            let what = format!("{calls} calls of the journal are neither there nor said to be lacking");
+            found.push(Violation::new(Rule::Counted, "the rollups of all lives", what));
+        }
+    }
     let (status, text) = ws::get(world.daemon.dashboard, "/metrics", TOKEN).await?;
     if status != 200 {
         found.push(Violation::new(Rule::Counted, "/metrics", format!("it was answered {status}")));

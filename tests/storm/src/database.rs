@@ -62,6 +62,26 @@ const OPEN: &str =
 const TORN: &str = "SELECT id AS t FROM calls WHERE id > $1 AND state = 'completed' AND tool = 'chat'
      AND (SELECT count(*) FROM messages WHERE messages.call_id = calls.id) <> 2";
 
+/// Calls that are in the journal, and in neither the rollups nor the log of what rollups lack; and those whose end the database did not
+/// take in time, which may be in the rollups alone.
+const UNACCOUNTED: &str = r#"SELECT
+    (SELECT COUNT(*) FROM calls WHERE state IN ('completed', 'failed', 'cancelled')
+        AND (error IS NULL OR error NOT LIKE '{"kind":"storage_unavailable"%'))
+    - (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM metrics_1hour WHERE metric = 'exai_calls_total'
+        AND labels NOT LIKE '%"outcome":"refused%' AND labels NOT LIKE '%"outcome":"replayed"%'
+        AND labels NOT LIKE '%"outcome":"draining"%' AND labels NOT LIKE '%"outcome":"storage_unavailable"%')
+    - (SELECT COALESCE(SUM(batch_size), 0) FROM metrics_flush_log WHERE status = 'lost') AS n,
+    (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM metrics_1hour WHERE metric = 'exai_calls_total'
+        AND labels LIKE '%"outcome":"unwritten"%') AS unwritten"#;
+
+#[derive(QueryableByName)]
+struct Unaccounted {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+    #[diesel(sql_type = BigInt)]
+    unwritten: i64,
+}
+
 #[derive(QueryableByName)]
 struct One {
     #[diesel(sql_type = Text)]
@@ -155,6 +175,21 @@ impl Database {
             Self::Postgres(url) => {
                 let row = connect(url).await?.query_one(NEWEST, &[]).await.map_err(io::Error::other)?;
                 Ok(row.get(0))
+            }
+        }
+    }
+
+    /// Calls that the journal has and the rollups lack without saying so, and how many more the rollups may have than the journal.
+    pub(crate) async fn unaccounted(&self) -> io::Result<(i64, i64)> {
+        match self {
+            Self::Sqlite(path) => {
+                let row = diesel::sql_query(UNACCOUNTED).get_result::<Unaccounted>(&mut open(path)?);
+                let row = row.map_err(io::Error::other)?;
+                Ok((row.n, row.unwritten))
+            }
+            Self::Postgres(url) => {
+                let row = connect(url).await?.query_one(UNACCOUNTED, &[]).await.map_err(io::Error::other)?;
+                Ok((row.get(0), row.get(1)))
             }
         }
     }

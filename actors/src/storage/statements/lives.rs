@@ -20,7 +20,9 @@ const ENDED: &str = "ended";
 /// A life ended, and the rollups lack some.
 const LOST: &str = "lost";
 
-/// How long before its end a call may have been accepted, far beyond every deadline; it keeps the look at the journal short.
+/// How far before its last flush the rollups of a life are looked at. Only the last hours can lack anything; the look stays short.
+const LOOKED_BACK_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long before its end a call may have been accepted, far beyond every deadline.
 const ACCEPTED_WITHIN_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What was refused for want of the database, left at a shutdown or never had a row is on neither side.
@@ -82,8 +84,8 @@ async fn closed(conn: &mut Conn<'_>, life: Life, at: i64) -> Result<u64, Refusal
     Ok(lost)
 }
 
-/// Calls that ended and that the rollups do not have. Only the hours since the last flush can lack any; a call that ended in the last
-/// second of the hour before may be counted in them, and make the number too small by one.
+/// Calls that ended and that the rollups do not have. Of a life of more than a day, a call that ended in the last second before the hour
+/// may be counted in that hour, and make the number too small by one.
 async fn lacking(conn: &mut Conn<'_>, life: &Life) -> Result<u64, Refusal> {
     let stored = log::table
         .filter(log::replica.eq(&life.replica))
@@ -93,7 +95,8 @@ async fn lacking(conn: &mut Conn<'_>, life: &Life) -> Result<u64, Refusal> {
     let (Some(first), Some(last)) = times.first::<(Option<i64>, Option<i64>)>(conn).await? else {
         return Ok(0);
     };
-    let hour = last - last.rem_euclid(Span::Hour.ms());
+    let looked_back = first.max(last - LOOKED_BACK_MS);
+    let hour = looked_back - looked_back.rem_euclid(Span::Hour.ms());
     let since = hour.max(first);
     let journal = diesel::sql_query(IN_THE_JOURNAL)
         .bind::<Text, _>(&life.replica)
