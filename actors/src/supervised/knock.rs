@@ -28,10 +28,16 @@ where
         let Some(actor) = actor.upgrade() else { return };
         let since = clock::now();
         let mut answer = pin!(mail::ask(&actor, Knock, ANSWERED_WITHIN));
-        let mut waits = true;
-        while waits {
-            waits = tokio::time::timeout(meter::TICK, &mut answer).await.is_err();
+        loop {
+            let answered = tokio::time::timeout(meter::TICK, &mut answer).await;
+            if let Ok(Err(_)) = answered {
+                // Nobody is there: it was given up, or died of it.
+                break;
+            }
             meter::waited(name, clock::now().saturating_duration_since(since));
+            if answered.is_ok() {
+                break;
+            }
         }
     }
 }
