@@ -1,16 +1,11 @@
 //! What a caller hears of an upstream failure: our own sentence for each class, which says what to do. Never the upstream's
 //! prose, which could quote the prompt.
 
-use std::time::Duration;
-
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{ModelId, ProviderName};
 
 use super::dialect::BadArgument;
 use super::messages::{FailureClass, UpstreamFailure};
-
-/// What a caller is told to wait whose upstream is busy and does not say for how long.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl FailureClass {
     /// The class as it stands in logs, metric labels and error details.
@@ -71,10 +66,9 @@ impl UpstreamFailure {
         if let Some(code) = &self.code {
             error = error.with("code", code.as_str());
         }
-        match (self.retry_after, self.class) {
-            (Some(wait), _) => error.retry_after(wait),
-            (None, FailureClass::Busy) => error.retry_after(BUSY_RETRY_AFTER),
-            (None, _) => error,
+        match self.retry_after {
+            Some(wait) => error.retry_after(wait),
+            None => error,
         }
     }
 
@@ -166,6 +160,8 @@ mod tests {
         let failure = UpstreamFailure {
             class: FailureClass::Busy,
             status: Some(429),
+    use std::time::Duration;
+
             code: Some("1302".to_owned()),
             retry_after: Some(Duration::from_secs(3)),
             partial: Some(Partial("secret".to_owned())),
