@@ -7,6 +7,8 @@ mod answers;
 mod broken;
 #[path = "provider/cancel.rs"]
 mod cancel;
+#[path = "provider/pooled.rs"]
+mod pooled;
 #[path = "provider/refusals.rs"]
 mod refusals;
 #[path = "provider/routing.rs"]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 
 use super::actor::Line;
-use super::client::noting;
+use super::client::{WentOn, noting};
 use super::endpoint::Resource;
 use super::errors::{Cause, classify};
 use super::fold::{Fold, Folded};
@@ -105,15 +105,19 @@ impl Talk {
             ..Cause::of(FailureClass::InvalidArguments)
         })?;
         let first_byte_by = started + self.line.timeouts.first_byte;
-        let sent =
-            self.line.endpoint.post(&self.line.pool.client(), Resource::ChatCompletions).send_body(body);
+        if !matches!(sent, Ok(Ok(_))) && went_on == WentOn::Reused {
+            // Whatever ended this connection has most likely ended those that waited beside it.
+            taken.abandon();
+        }
+        let taken = self.line.pool.take();
+        let sent = self.line.endpoint.post(taken.client(), Resource::ChatCompletions).send_body(body);
         let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
         let mut response = sent.map_err(|_| Cause::of(FailureClass::Timeout))?.map_err(|error| {
             Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
         })?;
         self.status = Some(response.status());
         if !is_all_there_is(&response) {
-            self.line.pool.abandon();
+            taken.abandon();
         }
         if response.status() != StatusCode::OK || !is_event_stream(&response) {
             return Err(self.refusal(&mut response).await);

@@ -121,6 +121,20 @@ async fn a_wait_that_nobody_named_is_told_as_it_is_kept() {
 }
 
 #[actix::test]
+async fn a_restart_of_the_upstream_costs_no_call() {
+    let core = Core::start().await;
+    core.kimi.set_default(Script::of("delay=100+tokens=2+pace=0+corpse"));
+    let before = (0..3).map(|n| core.answer(ask(&format!("why {n}?"))));
+    for answered in futures_util::future::join_all(before).await {
+        answered.expect("an answer");
+    }
+    core.kimi.set_default(Script::of("tokens=2+pace=0"));
+    let finished = core.answer(ask("and now?")).await.expect("it is sent again");
+    assert_eq!(finished.receipt.attempts, 2);
+    assert_eq!(core.kimi.journal().len(), 4, "nobody has seen the first request");
+}
+
+#[actix::test]
 async fn a_call_that_waits_to_be_sent_again_can_be_cancelled() {
     let core = Core::start().await;
     core.kimi.push_script(Script::of("refuse=429+retry-after=10"));

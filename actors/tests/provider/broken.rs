@@ -12,7 +12,7 @@ use crate::support::{Rig, begin, outcome, prompt, provider_at, rig, rig_with};
 
 const SILENCE: Duration = Duration::from_millis(1500);
 
-fn impatient(make: Make) -> Rig {
+pub(crate) fn impatient(make: Make) -> Rig {
     rig_with(make, make.to_string(), Timeouts { first_byte: SILENCE, idle: SILENCE })
 }
 
@@ -86,50 +86,6 @@ async fn a_connection_that_dies_before_a_byte_is_a_reset() {
         }
         rig.ask("tokens=2").await.unwrap();
     }
-}
-
-#[actix::test]
-async fn a_kept_connection_that_dies_under_a_request_is_stale() {
-    for make in Make::ALL {
-        let rig = rig(make);
-        for script in ["hang-up", "reset"] {
-            rig.ask("tokens=2+pace=0").await.unwrap();
-            until_pooled(&rig).await;
-            let failure = rig.ask(script).await.unwrap_err();
-            assert_eq!((failure.class, failure.status), (Stale, None), "{make} {script}");
-        }
-        let connections = rig.upstream.journal().iter().map(|entry| entry.connection).collect::<Vec<_>>();
-        assert_eq!(connections, [1, 1, 2, 2], "{make}");
-        rig.ask("tokens=2").await.unwrap();
-    }
-}
-
-#[actix::test]
-async fn a_kept_connection_that_dies_late_may_have_been_at_work() {
-    let rig = rig(Make::Kimi);
-    rig.ask("tokens=2+pace=0").await.unwrap();
-    until_pooled(&rig).await;
-    assert_eq!(rig.ask("slow-headers=2100+hang-up").await.unwrap_err().class, Reset);
-    assert_eq!(rig.upstream.journal().pop().unwrap().connection, 1);
-}
-
-#[actix::test]
-async fn a_kept_connection_that_was_closed_in_time_is_not_used() {
-    let rig = rig(Make::Glm);
-    for connection in 1..=3 {
-        rig.ask("tokens=2+pace=0+leave").await.unwrap();
-        until_pooled(&rig).await;
-        assert_eq!(rig.upstream.journal().pop().unwrap().connection, connection);
-    }
-}
-
-/// The answer is told before the rest of its body is read; only then does its connection go back to the pool.
-async fn until_pooled(rig: &Rig) {
-    while !rig.tasks.is_empty() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    // The far side may close it now, and be heard of.
-    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 #[actix::test]

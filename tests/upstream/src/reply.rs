@@ -41,6 +41,8 @@ pub(crate) enum Then {
     KeepAlive,
     Close,
     Reset,
+    /// It looks kept; whatever comes on it meets a reset.
+    Corpse,
 }
 
 /// How it went, and what follows.
@@ -149,7 +151,13 @@ impl<'a> Player<'a> {
     }
 
     fn after(&self) -> Then {
-        if self.keep_alive && !self.script.leave { Then::KeepAlive } else { Then::Close }
+        if !self.keep_alive || self.script.leave {
+            Then::Close
+        } else if self.script.corpse {
+            Then::Corpse
+        } else {
+            Then::KeepAlive
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {

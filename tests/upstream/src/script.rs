@@ -55,6 +55,8 @@ pub struct Script {
     pub garbage: bool,
     /// `html`: 200 `text/html`.
     pub html: bool,
+    /// `corpse`: after the whole answer, which promised to keep it, the connection is dead, and the next request on it finds that out.
+    pub corpse: bool,
     /// `wrong-type`: the whole completion as `application/json` although a stream was asked.
     pub wrong_type: bool,
     /// `huge=BYTES`: one delta with that much text before the answer.

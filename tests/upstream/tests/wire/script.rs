@@ -14,7 +14,7 @@ fn text() -> impl Strategy<Value = Option<String>> {
 prop_compose! {
     fn scripts()(
         counts in proptest::collection::vec(count(), 17),
-        switches in proptest::collection::vec(any::<bool>(), 14),
+        switches in proptest::collection::vec(any::<bool>(), 15),
         texts in proptest::collection::vec(text(), 6),
         usage in proptest::option::of(prop_oneof![
             Just(UsagePlace::None), Just(UsagePlace::Choice), Just(UsagePlace::Top), Just(UsagePlace::Both),
@@ -29,7 +29,7 @@ prop_compose! {
             hang_up: switches[0], reset: switches[1], garbage: switches[2], html: switches[3], wrong_type: switches[4],
             endless: switches[5], no_done: switches[6], comments: switches[7], crlf: switches[8], no_space: switches[9],
             bare: switches[10], echo: switches[11], int_code: switches[12],
-            leave: switches[13],
+            leave: switches[13], corpse: switches[14],
             finish: texts[0].clone(), model: texts[1].clone(), reasoning: texts[2].clone(), tool: texts[3].clone(),
             refuse: texts[4].clone(), redirect: texts[5].clone(),
             usage,
