@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use awc::ClientResponse;
 use awc::http::StatusCode;
-use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use awc::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use super::actor::Line;
 use super::client::{WentOn, noting};
 use super::endpoint::Resource;
-use super::errors::{Cause, classify};
+use super::errors::{Cause, ERROR_BYTES_MAX, classify};
 use super::fold::{Fold, Folded};
 use super::messages::{
     Completion, FailureClass, Partial, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
@@ -27,8 +27,6 @@ use super::transport::{of_payload_error, of_send_error};
 use crate::clock::{self, Instant};
 use crate::faults::{self, Point};
 
-/// The most of an error's body that is read.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// How long an error's body may take: its status says most already.
 const ERROR_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for what may follow a finish reason (usage, the terminal event) before the answer counts as it is.
@@ -119,7 +117,7 @@ impl Talk {
         if !is_all_there_is(&response) {
             taken.abandon();
         }
-        if response.status() != StatusCode::OK || !is_event_stream(&response) {
+        if response.status() != StatusCode::OK || !is_event_stream(&response) || is_encoded(&response) {
             return Err(self.refusal(&mut response).await);
         }
         let stopped = self.stream(&mut response, progress, started, first_byte_by).await?;
@@ -148,10 +146,7 @@ impl Talk {
                     heard = clock::now();
                 }
                 Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
-                Ok(None) => {
-                    self.finish(decoder);
-                    return Ok(Stopped::AtEnd);
-                }
+                Ok(None) => return self.finish(decoder),
                 Err(_) if clock::now() >= silent_until => return self.ended(FailureClass::Timeout),
                 Err(_) => {}
             }
@@ -187,10 +182,13 @@ impl Talk {
 
     /// The body has ended. A last line without its end may still be whole; when it is not, the stream was cut there, which
     /// `Fold::conclude` says by itself.
-    fn finish(&mut self, mut decoder: Decoder) {
+    fn finish(&mut self, mut decoder: Decoder) -> Result<Stopped, Cause> {
         let now = clock::utc_now();
         let mut fold = self.folding.borrow_mut();
-        let _ = decoder.finish(&mut |payload: &[u8]| fold.push(payload, now));
+        match decoder.finish(&mut |payload: &[u8]| fold.push(payload, now)) {
+            Err(Stop::Refused(cause)) if cause.class != FailureClass::Garbage => Err(cause),
+            Ok(()) | Err(Stop::Refused(_) | Stop::TooLong) => Ok(Stopped::AtEnd),
+        }
     }
 
     /// The stream died. An answer that had its finish reason is whole all the same.
@@ -248,6 +246,14 @@ fn is_all_there_is(response: &ClientResponse) -> bool {
 fn is_event_stream(response: &ClientResponse) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Whether it comes compressed, although `identity` alone was asked for.
+fn is_encoded(response: &ClientResponse) -> bool {
+    response
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The beginning of a body, as far as it comes.

@@ -188,11 +188,22 @@ async fn odd_servers_are_bounded_and_typed() {
     let long_head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(400_000));
     let in_success = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 42\r\n\r\n\
                       {\"error\":{\"message\":\"m\",\"code\":\"q\",\"a\":1}}";
+    let unprefixed = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 59\r\n\r\n\
+                      {\"error\":{\"message\":\"m\",\"type\":\"rate_limit_reached_error\"}}";
     for (answer, class) in [
         (endless_error.as_str(), Server),
         (long_head.as_str(), Garbage),
         ("SSH-2.0-OpenSSH_9.2\r\n", Garbage),
         ("HTTP/1.1 204 No Content\r\n\r\n", Garbage),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            BrokenStream,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x08\x08",
+            Garbage,
+        ),
+        (unprefixed, Busy),
         (in_success, Server),
         (
             "HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream; charset=utf-8\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
