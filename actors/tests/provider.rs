@@ -7,6 +7,8 @@ mod answers;
 mod broken;
 #[path = "provider/cancel.rs"]
 mod cancel;
+#[path = "provider/floods.rs"]
+mod floods;
 #[path = "provider/pooled.rs"]
 mod pooled;
 #[path = "provider/refusals.rs"]

@@ -54,6 +54,7 @@ fn may_be_sent_again(failure: &UpstreamFailure, made: u32) -> bool {
         FailureClass::Reset
         | FailureClass::BrokenStream
         | FailureClass::Garbage
+        | FailureClass::Flood
         | FailureClass::Quota
         | FailureClass::Key
         | FailureClass::UnknownModel
@@ -106,6 +107,7 @@ mod tests {
             (Class::Server, Some(200)),
             (Class::BrokenStream, Some(200)),
             (Class::Garbage, Some(200)),
+            (Class::Flood, Some(200)),
             (Class::Quota, Some(429)),
             (Class::Key, Some(401)),
             (Class::UnknownModel, Some(404)),

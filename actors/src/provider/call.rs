@@ -21,6 +21,7 @@ use super::fold::{Fold, Folded};
 use super::messages::{
     Completion, FailureClass, Partial, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
+use super::patience::{Next, Patience, Read};
 use super::pulse::Pulse;
 use super::sse::{Decoder, Stop};
 use super::transport::{of_payload_error, of_send_error};
@@ -29,8 +30,6 @@ use crate::faults::{self, Point};
 
 /// How long an error's body may take: its status says most already.
 const ERROR_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait for what may follow a finish reason (usage, the terminal event) before the answer counts as it is.
-const AFTER_FINISH: Duration = Duration::from_secs(5);
 /// What is read after the terminal event, so that the connection can serve the next call.
 const REST_BYTES_MAX: usize = 4 * 1024;
 /// How long that may take; the answer does not wait for it.
@@ -103,13 +102,13 @@ impl Talk {
             ..Cause::of(FailureClass::InvalidArguments)
         })?;
         let first_byte_by = started + self.line.timeouts.first_byte;
+        let taken = self.line.pool.take();
+        let sent = self.line.endpoint.post(taken.client(), Resource::ChatCompletions).send_body(body);
+        let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
         if !matches!(sent, Ok(Ok(_))) && went_on == WentOn::Reused {
             // Whatever ended this connection has most likely ended those that waited beside it.
             taken.abandon();
         }
-        let taken = self.line.pool.take();
-        let sent = self.line.endpoint.post(taken.client(), Resource::ChatCompletions).send_body(body);
-        let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
         let mut response = sent.map_err(|_| Cause::of(FailureClass::Timeout))?.map_err(|error| {
             Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
         })?;
@@ -120,7 +119,8 @@ impl Talk {
         if response.status() != StatusCode::OK || !is_event_stream(&response) || is_encoded(&response) {
             return Err(self.refusal(&mut response).await);
         }
-        let stopped = self.stream(&mut response, progress, started, first_byte_by).await?;
+        let patience = Patience::new(self.line.timeouts, first_byte_by, prompt.output_tokens_max);
+        let stopped = self.stream(&mut response, progress, started, patience).await?;
         self.rest = (stopped == Stopped::Early).then_some(response);
         self.folding.borrow_mut().conclude()
     }
@@ -131,34 +131,30 @@ impl Talk {
         response: &mut ClientResponse,
         progress: &watch::Sender<UpstreamProgress>,
         started: Instant,
-        first_byte_by: Instant,
+        mut patience: Patience,
     ) -> Result<Stopped, Cause> {
         let mut decoder = Decoder::default();
         let mut pulse = Pulse::new(started);
-        let mut silent_until = first_byte_by;
-        let mut heard = started;
         while !self.folding.borrow().done() {
+            let ends_at = patience.ends_at();
+            if clock::now() >= ends_at {
+                return self.ended(FailureClass::Timeout);
+            }
             let report_at = pulse.due(self.folding.borrow().progress(), clock::now());
-            let wake_at = report_at.map_or(silent_until, |at| at.min(silent_until));
+            let wake_at = report_at.map_or(ends_at, |at| at.min(ends_at));
             match timeout_at(wake_at, response.next()).await {
                 Ok(Some(Ok(bytes))) => {
-                    self.take(&mut decoder, &bytes, started)?;
-                    heard = clock::now();
+                    match patience.read(self.take(&mut decoder, &bytes, started)?, clock::now()) {
+                        Next::ReadOn => {}
+                        Next::Yield => tokio::task::yield_now().await,
+                        Next::Flooded => return self.ended(FailureClass::Flood),
+                    }
                 }
                 Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
                 Ok(None) => return self.finish(decoder),
-                Err(_) if clock::now() >= silent_until => return self.ended(FailureClass::Timeout),
                 Err(_) => {}
             }
-            let now = clock::now();
-            let (state, finished) = {
-                let fold = self.folding.borrow();
-                (fold.progress(), fold.finished())
-            };
-            if heard > started {
-                let idle = self.line.timeouts.idle;
-                silent_until = heard + if finished { idle.min(AFTER_FINISH) } else { idle };
-            }
+            let (state, now) = (self.folding.borrow().progress(), clock::now());
             if pulse.due(state, now).is_some_and(|at| at <= now) {
                 pulse.said(state, now);
                 progress.send_replace(state);
@@ -167,9 +163,10 @@ impl Talk {
         Ok(Stopped::Early)
     }
 
-    fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<(), Cause> {
+    fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<Read, Cause> {
         let now = clock::utc_now();
         let mut fold = self.folding.borrow_mut();
+        let before = fold.brought();
         let taken = decoder.push(bytes, &mut |payload: &[u8]| fold.push(payload, now));
         if self.first_token.is_none() && fold.progress().tokens > 0 {
             self.first_token = Some(clock::now().duration_since(started));
@@ -177,7 +174,8 @@ impl Talk {
         taken.map_err(|stop| match stop {
             Stop::TooLong => Cause::of(FailureClass::Garbage),
             Stop::Refused(cause) => cause,
-        })
+        })?;
+        Ok(Read { bytes: bytes.len(), is_news: fold.brought() != before, finished: fold.finished() })
     }
 
     /// The body has ended. A last line without its end may still be whole; when it is not, the stream was cut there, which

@@ -196,7 +196,7 @@ impl Fold {
     fn spend(&mut self, bytes: usize) -> Result<(), Cause> {
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => self.bytes_left = left,
-            None => return Err(Cause::of(FailureClass::Garbage)),
+            None => return Err(Cause::of(FailureClass::Flood)),
         }
         self.brought += 1;
         Ok(())

@@ -17,6 +17,7 @@ impl FailureClass {
             Self::Timeout => "timeout",
             Self::BrokenStream => "broken_stream",
             Self::Garbage => "garbage",
+            Self::Flood => "flood",
             Self::Server => "server",
             Self::Busy => "busy",
             Self::Quota => "quota",
@@ -35,9 +36,13 @@ impl FailureClass {
     /// The kind that callers match on.
     fn kind(self) -> ErrorKind {
         match self {
-            Self::Connect | Self::Reset | Self::Stale | Self::BrokenStream | Self::Garbage | Self::Server => {
-                ErrorKind::UpstreamError
-            }
+            Self::Connect
+            | Self::Reset
+            | Self::Stale
+            | Self::BrokenStream
+            | Self::Garbage
+            | Self::Flood
+            | Self::Server => ErrorKind::UpstreamError,
             Self::Timeout => ErrorKind::UpstreamTimeout,
             Self::Busy => ErrorKind::RateLimited,
             Self::Quota | Self::Key | Self::ContentPolicy | Self::Rejected | Self::OutputCap => {
@@ -89,6 +94,9 @@ impl UpstreamFailure {
             FailureClass::BrokenStream => format!("the answer of {model} broke off in the middle: ask again"),
             FailureClass::Garbage => format!(
                 "{provider} ({host}) answered what is no answer of a chat model: ask again, and check base_url if it stays so"
+            ),
+            FailureClass::Flood => format!(
+                "{provider} ({host}) sent without end more than an answer of {model} can be, or nothing of one: ask again, or ask another model"
             ),
             FailureClass::Server => format!("{provider} failed: ask again in a moment, or ask another model"),
             FailureClass::Busy => {
@@ -152,6 +160,8 @@ impl UpstreamFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::provider::messages::Partial;
 
@@ -160,8 +170,6 @@ mod tests {
         let failure = UpstreamFailure {
             class: FailureClass::Busy,
             status: Some(429),
-    use std::time::Duration;
-
             code: Some("1302".to_owned()),
             retry_after: Some(Duration::from_secs(3)),
             partial: Some(Partial("secret".to_owned())),

@@ -110,7 +110,7 @@ async fn an_endless_answer_is_ended() {
     let mut asked = prompt(&rig.name, "double-1+endless+pace=0");
     asked.output_tokens_max = 100;
     let failure = outcome(begin(&rig.provider, asked)).await.unwrap_err();
-    assert_eq!(failure.class, Garbage);
+    assert_eq!(failure.class, Flood);
     assert!(rig.upstream.wait_for(Duration::from_secs(2), |entries| {
         entries[0].ended == exai_upstream::Ended::ClientClosed
     }));

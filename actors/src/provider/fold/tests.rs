@@ -244,7 +244,7 @@ fn an_endless_answer_ends_at_its_bound() {
     let mut fold = Fold::new(Dialect::OpenAi, 1);
     let chunk = format!(r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(1000));
     let pushed = (0..1000).find_map(|n| fold.push(chunk.as_bytes(), NOW).err().map(|cause| (n, cause.class)));
-    assert_eq!(pushed, Some((65, FailureClass::Garbage)));
+    assert_eq!(pushed, Some((65, FailureClass::Flood)));
     assert_eq!(fold.text().len(), 65_000);
 }
 

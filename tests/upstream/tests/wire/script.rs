@@ -13,7 +13,7 @@ fn text() -> impl Strategy<Value = Option<String>> {
 
 prop_compose! {
     fn scripts()(
-        counts in proptest::collection::vec(count(), 17),
+        counts in proptest::collection::vec(count(), 19),
         switches in proptest::collection::vec(any::<bool>(), 15),
         texts in proptest::collection::vec(text(), 6),
         usage in proptest::option::of(prop_oneof![
@@ -22,7 +22,7 @@ prop_compose! {
     ) -> Script {
         Script {
             tokens: counts[0], think: counts[1], pace_ms: counts[2], delay_ms: counts[3], slow_headers_ms: counts[4],
-            early_hints_ms: counts[16],
+            early_hints_ms: counts[16], comments_after: counts[17], empties_after: counts[18],
             stall_after: counts[5], cut_after: counts[6], eof_after: counts[7], reset_after: counts[8],
             garbage_after: counts[9], error_after: counts[10], huge: counts[11], split: counts[12], cached: counts[13],
             retry_after: counts[14], wait: counts[15],
