@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use client::{Client, Reply};
 use database::Database;
+use exai_actors::clock;
 use exai_upstream::Script;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -185,4 +186,31 @@ async fn a_hung_provider_with_a_full_queue_holds_nobody_else_up() {
         let answer = well.call("chat", json!({ "prompt": format!("pass {n}"), "model": "glm" })).await;
         assert_eq!(answer.receipt()["queue_ms"], 0);
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_floods_slows_nobody_else_down() {
+    let world = World::with(Database::sqlite(), crowded).await;
+    world.kimi.set_default(Script::of("comments-after=2+pace=0"));
+    world.glm.set_default(Script::of("pace=0+tokens=5"));
+    let mut flooded = world.client().await;
+    let mut calls = Vec::new();
+    for n in 0..4 {
+        let question = json!({ "prompt": format!("flood {n}"), "model": "kimi-k2.6", "max_tokens": 32_768 });
+        calls.push(flooded.begin_call("chat", question).await);
+    }
+    world.until_asked(4).await;
+    let mut well = world.client().await;
+    for n in 0..10 {
+        let asked = clock::now();
+        let answer = well.call("chat", json!({ "prompt": format!("pass {n}"), "model": "glm" })).await;
+        assert!(!answer.is_error(), "{}", answer.0);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+    for call in calls {
+        let reply = flooded.reply(call).await;
+        assert_eq!((reply.kind(), &reply.error()["detail"]["class"]), ("upstream_error", &json!("flood")));
+    }
+    assert_eq!(world.kimi.journal().len(), 4, "what floods may have run, and is not sent again");
+    well.until_at_rest().await;
 }

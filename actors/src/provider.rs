@@ -10,6 +10,7 @@ pub mod errors;
 pub mod fold;
 mod listing;
 pub mod messages;
+mod patience;
 mod pulse;
 mod refusal;
 pub mod sse;

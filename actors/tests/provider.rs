@@ -7,6 +7,10 @@ mod answers;
 mod broken;
 #[path = "provider/cancel.rs"]
 mod cancel;
+#[path = "provider/floods.rs"]
+mod floods;
+#[path = "provider/pooled.rs"]
+mod pooled;
 #[path = "provider/refusals.rs"]
 mod refusals;
 #[path = "provider/routing.rs"]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::draining;
-use super::alternatives::name_alternative;
+use super::alternatives::{name_alternative, tell_wait};
 use super::attempt::{Attempt, Heard, Outcome};
 use super::desk::Desk;
 use super::ending::tell_end;
@@ -175,13 +175,13 @@ impl Consultation {
             let wait = retry::wait_before_next(&failure, made, time_left, fastrand::f64());
             let (model, reason) = (Arc::clone(&plan.model), failure.class);
             let error = self.journal.attempt_failed(failure);
-            let Some(wait) = wait else { return Err(error) };
+            let Some(wait) = wait else { return Err(tell_wait(&self.desk, &model, error).await) };
             self.phase(Phase::Retrying);
             // Its end is written now, for the wait may be long; the call stays open.
             self.journal.close_attempt().await;
             leave = match self.leave_again(plan, made + 1, wait).await {
                 Some(leave) => leave,
-                None => return Err(error),
+                None => return Err(tell_wait(&self.desk, &model, error).await),
             };
             meter::add(Counter::Retries, &[model.provider.as_str(), reason.as_str()], 1);
         }

@@ -46,7 +46,7 @@ fn backoff(made: u32) -> Duration {
 fn may_be_sent_again(failure: &UpstreamFailure, made: u32) -> bool {
     match failure.class {
         FailureClass::Connect | FailureClass::Busy => true,
-        // One that dies the same way on its second connection is no accident of the pool.
+        // What waited beside a stale connection is not used again. One that dies the same way on its second is no accident of the pool.
         FailureClass::Stale => made == 1,
         // An answer that began with 200 was being worked on.
         FailureClass::Server => failure.status != Some(200),
@@ -54,6 +54,7 @@ fn may_be_sent_again(failure: &UpstreamFailure, made: u32) -> bool {
         FailureClass::Reset
         | FailureClass::BrokenStream
         | FailureClass::Garbage
+        | FailureClass::Flood
         | FailureClass::Quota
         | FailureClass::Key
         | FailureClass::UnknownModel
@@ -106,6 +107,7 @@ mod tests {
             (Class::Server, Some(200)),
             (Class::BrokenStream, Some(200)),
             (Class::Garbage, Some(200)),
+            (Class::Flood, Some(200)),
             (Class::Quota, Some(429)),
             (Class::Key, Some(401)),
             (Class::UnknownModel, Some(404)),

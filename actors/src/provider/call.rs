@@ -7,32 +7,29 @@ use std::time::Duration;
 
 use awc::ClientResponse;
 use awc::http::StatusCode;
-use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use awc::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 
 use super::actor::Line;
-use super::client::noting;
+use super::client::{WentOn, noting};
 use super::endpoint::Resource;
-use super::errors::{Cause, classify};
+use super::errors::{Cause, ERROR_BYTES_MAX, classify};
 use super::fold::{Fold, Folded};
 use super::messages::{
     Completion, FailureClass, Partial, Prompt, Served, StartUpstreamCall, UpstreamFailure, UpstreamProgress,
 };
+use super::patience::{Next, Patience, Read};
 use super::pulse::Pulse;
 use super::sse::{Decoder, Stop};
 use super::transport::{of_payload_error, of_send_error};
 use crate::clock::{self, Instant};
 use crate::faults::{self, Point};
 
-/// The most of an error's body that is read.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// How long an error's body may take: its status says most already.
 const ERROR_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait for what may follow a finish reason (usage, the terminal event) before the answer counts as it is.
-const AFTER_FINISH: Duration = Duration::from_secs(5);
 /// What is read after the terminal event, so that the connection can serve the next call.
 const REST_BYTES_MAX: usize = 4 * 1024;
 /// How long that may take; the answer does not wait for it.
@@ -105,20 +102,25 @@ impl Talk {
             ..Cause::of(FailureClass::InvalidArguments)
         })?;
         let first_byte_by = started + self.line.timeouts.first_byte;
-        let sent =
-            self.line.endpoint.post(&self.line.pool.client(), Resource::ChatCompletions).send_body(body);
+        let taken = self.line.pool.take();
+        let sent = self.line.endpoint.post(taken.client(), Resource::ChatCompletions).send_body(body);
         let (sent, went_on) = noting(timeout_at(first_byte_by, sent)).await;
+        if !matches!(sent, Ok(Ok(_))) && went_on == WentOn::Reused {
+            // Whatever ended this connection has most likely ended those that waited beside it.
+            taken.abandon();
+        }
         let mut response = sent.map_err(|_| Cause::of(FailureClass::Timeout))?.map_err(|error| {
             Cause::of(of_send_error(&error, went_on, clock::now().duration_since(started)))
         })?;
         self.status = Some(response.status());
         if !is_all_there_is(&response) {
-            self.line.pool.abandon();
+            taken.abandon();
         }
-        if response.status() != StatusCode::OK || !is_event_stream(&response) {
+        if response.status() != StatusCode::OK || !is_event_stream(&response) || is_encoded(&response) {
             return Err(self.refusal(&mut response).await);
         }
-        let stopped = self.stream(&mut response, progress, started, first_byte_by).await?;
+        let patience = Patience::new(self.line.timeouts, first_byte_by, prompt.output_tokens_max);
+        let stopped = self.stream(&mut response, progress, started, patience).await?;
         self.rest = (stopped == Stopped::Early).then_some(response);
         self.folding.borrow_mut().conclude()
     }
@@ -129,37 +131,30 @@ impl Talk {
         response: &mut ClientResponse,
         progress: &watch::Sender<UpstreamProgress>,
         started: Instant,
-        first_byte_by: Instant,
+        mut patience: Patience,
     ) -> Result<Stopped, Cause> {
         let mut decoder = Decoder::default();
         let mut pulse = Pulse::new(started);
-        let mut silent_until = first_byte_by;
-        let mut heard = started;
         while !self.folding.borrow().done() {
+            let ends_at = patience.ends_at();
+            if clock::now() >= ends_at {
+                return self.ended(FailureClass::Timeout);
+            }
             let report_at = pulse.due(self.folding.borrow().progress(), clock::now());
-            let wake_at = report_at.map_or(silent_until, |at| at.min(silent_until));
+            let wake_at = report_at.map_or(ends_at, |at| at.min(ends_at));
             match timeout_at(wake_at, response.next()).await {
                 Ok(Some(Ok(bytes))) => {
-                    self.take(&mut decoder, &bytes, started)?;
-                    heard = clock::now();
+                    match patience.read(self.take(&mut decoder, &bytes, started)?, clock::now()) {
+                        Next::ReadOn => {}
+                        Next::Yield => tokio::task::yield_now().await,
+                        Next::Flooded => return self.ended(FailureClass::Flood),
+                    }
                 }
                 Ok(Some(Err(error))) => return self.ended(of_payload_error(&error)),
-                Ok(None) => {
-                    self.finish(decoder);
-                    return Ok(Stopped::AtEnd);
-                }
-                Err(_) if clock::now() >= silent_until => return self.ended(FailureClass::Timeout),
+                Ok(None) => return self.finish(decoder),
                 Err(_) => {}
             }
-            let now = clock::now();
-            let (state, finished) = {
-                let fold = self.folding.borrow();
-                (fold.progress(), fold.finished())
-            };
-            if heard > started {
-                let idle = self.line.timeouts.idle;
-                silent_until = heard + if finished { idle.min(AFTER_FINISH) } else { idle };
-            }
+            let (state, now) = (self.folding.borrow().progress(), clock::now());
             if pulse.due(state, now).is_some_and(|at| at <= now) {
                 pulse.said(state, now);
                 progress.send_replace(state);
@@ -168,9 +163,10 @@ impl Talk {
         Ok(Stopped::Early)
     }
 
-    fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<(), Cause> {
+    fn take(&mut self, decoder: &mut Decoder, bytes: &Bytes, started: Instant) -> Result<Read, Cause> {
         let now = clock::utc_now();
         let mut fold = self.folding.borrow_mut();
+        let before = fold.brought();
         let taken = decoder.push(bytes, &mut |payload: &[u8]| fold.push(payload, now));
         if self.first_token.is_none() && fold.progress().tokens > 0 {
             self.first_token = Some(clock::now().duration_since(started));
@@ -178,15 +174,19 @@ impl Talk {
         taken.map_err(|stop| match stop {
             Stop::TooLong => Cause::of(FailureClass::Garbage),
             Stop::Refused(cause) => cause,
-        })
+        })?;
+        Ok(Read { bytes: bytes.len(), is_news: fold.brought() != before, finished: fold.finished() })
     }
 
     /// The body has ended. A last line without its end may still be whole; when it is not, the stream was cut there, which
     /// `Fold::conclude` says by itself.
-    fn finish(&mut self, mut decoder: Decoder) {
+    fn finish(&mut self, mut decoder: Decoder) -> Result<Stopped, Cause> {
         let now = clock::utc_now();
         let mut fold = self.folding.borrow_mut();
-        let _ = decoder.finish(&mut |payload: &[u8]| fold.push(payload, now));
+        match decoder.finish(&mut |payload: &[u8]| fold.push(payload, now)) {
+            Err(Stop::Refused(cause)) if cause.class != FailureClass::Garbage => Err(cause),
+            Ok(()) | Err(Stop::Refused(_) | Stop::TooLong) => Ok(Stopped::AtEnd),
+        }
     }
 
     /// The stream died. An answer that had its finish reason is whole all the same.
@@ -244,6 +244,14 @@ fn is_all_there_is(response: &ClientResponse) -> bool {
 fn is_event_stream(response: &ClientResponse) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Whether it comes compressed, although `identity` alone was asked for.
+fn is_encoded(response: &ClientResponse) -> bool {
+    response
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The beginning of a body, as far as it comes.

@@ -20,25 +20,42 @@ const AGENT: &str = concat!("exai/", env!("CARGO_PKG_VERSION"));
 
 /// The client of one provider's calls, with the connections that they share.
 #[derive(Clone)]
-pub(super) struct Pool(Rc<RefCell<Client>>);
+pub(super) struct Pool(Rc<RefCell<Rc<Client>>>);
+
+/// The client that one request goes out with.
+pub(super) struct Taken {
+    pool: Pool,
+    client: Rc<Client>,
+}
 
 impl Pool {
     /// One without a connection.
     pub(super) fn new() -> Self {
-        Self(Rc::new(RefCell::new(client())))
+        Self(Rc::new(RefCell::new(Rc::new(client()))))
     }
 
     /// To be asked for at once: it may be replaced while others wait.
-    pub(super) fn client(&self) -> Client {
-        self.0.borrow().clone()
+    pub(super) fn take(&self) -> Taken {
+        Taken { pool: self.clone(), client: Rc::clone(&self.0.borrow()) }
+    }
+}
+
+impl Taken {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
-    /// No later call goes out on a connection that stands now.
+    /// No later call goes out on a connection that stood when this client was taken. A crowd that finds the same out together starts
+    /// over once.
     ///
     /// awc takes an interim response (RFC 9110 15.2) for the whole answer and keeps the connection, on which the answer is yet to come: it
-    /// would be the next caller's. Which connection that was, it does not say.
+    /// would be the next caller's. Which connection that was, it does not say. And where one connection of the pool was found dead, the
+    /// request's second try would find the next one so.
     pub(super) fn abandon(&self) {
-        self.0.replace(client());
+        let mut current = self.pool.0.borrow_mut();
+        if Rc::ptr_eq(&current, &self.client) {
+            *current = Rc::new(client());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod wait;
 use awc::http::header::HeaderMap;
 use std::time::Duration;
 
-pub(super) use said::Said;
+pub(super) use said::{ERROR_BYTES_MAX, Said};
 
 use super::dialect::Dialect;
 use super::messages::FailureClass;

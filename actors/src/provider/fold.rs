@@ -3,7 +3,7 @@
 
 mod chunk;
 
-use chunk::Chunk;
+use chunk::{Chunk, Delta, made_whole, usage_in};
 
 use super::dialect::Dialect;
 use super::errors::{Cause, Said, classify_in_stream};
@@ -34,6 +34,9 @@ pub struct Folded {
 pub struct Fold {
     dialect: Dialect,
     bytes_left: usize,
+    brought: u64,
+    /// The index of the choice that is the answer: one is asked for, and another's words would be another answer.
+    choice: Option<u64>,
     text: String,
     progress: UpstreamProgress,
     model: Option<String>,
@@ -50,6 +53,8 @@ impl Fold {
         Self {
             dialect,
             bytes_left: bytes_left.min(ANSWER_BYTES_MAX),
+            brought: 0,
+            choice: None,
             text: String::new(),
             progress: UpstreamProgress::default(),
             model: None,
@@ -72,39 +77,67 @@ impl Fold {
             }
             _ => {}
         }
-        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(payload) else {
-            return Err(Cause::of(FailureClass::Garbage));
-        };
-        if let Some(error) = chunk.error {
-            // The bare words `"error": "..."` and the object alike.
-            let error = serde_json::from_str(error.get()).unwrap_or_default();
-            return Err(classify_in_stream(self.dialect, &Said::of_fields(&error), now));
+        match serde_json::from_slice::<Chunk<'_>>(payload) {
+            Ok(chunk) => self.take(chunk, payload, now),
+            Err(_) => {
+                let whole = made_whole(payload).ok_or(Cause::of(FailureClass::Garbage))?;
+                let chunk = serde_json::from_str(&whole).map_err(|_| Cause::of(FailureClass::Garbage))?;
+                self.take(chunk, whole.as_bytes(), now)
+            }
         }
-        self.usage = chunk.usage().or(self.usage);
+    }
+
+    fn take(&mut self, chunk: Chunk<'_>, payload: &[u8], now: UtcMillis) -> Result<(), Cause> {
+        let said = match chunk.error {
+            Some(error) => Some(Said::read_fields(error.get())),
+            None => chunk.is_flat_error().then(|| Said::read(payload).unwrap_or_default()),
+        };
+        if let Some(said) = said {
+            return Err(classify_in_stream(self.dialect, &said, now));
+        }
+        let choice = chunk.choice.filter(|choice| {
+            let index = choice.index();
+            *self.choice.get_or_insert(index) == index
+        });
+        if let Some(usage) =
+            usage_in(chunk.usage, chunk.x_groq, choice.as_ref()).filter(|usage| self.usage != Some(*usage))
+        {
+            self.usage = Some(usage);
+            self.brought += 1;
+        }
         if let Some(model) = chunk.model.filter(|model| !model.is_empty() && self.model.is_none()) {
             self.model = Some(clipped(&model));
         }
-        // One answer is asked for: choices beyond the first would be another one.
-        let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() else { return Ok(()) };
+        let Some(choice) = choice else { return Ok(()) };
         if let Some(finish) = choice.finish_reason.filter(|finish| !finish.is_empty()) {
+            self.brought += u64::from(self.finish.is_none());
             self.finish = Some(clipped(&finish));
         }
-        let Some(delta) = choice.delta else { return Ok(()) };
+        choice.delta.map_or(Ok(()), |delta| self.append(&delta))
+    }
+
+    fn append(&mut self, delta: &Delta<'_>) -> Result<(), Cause> {
+        // No tool is offered, so none is called for us; it is something of an answer all the same.
+        if let Some(bytes) = delta.tool_call_bytes() {
+            self.spend(bytes)?;
+        }
         if let Some(bytes) = delta.reasoning_bytes() {
             self.spend(bytes)?;
             self.progress.phase = self.progress.phase.max(UpstreamPhase::Thinking);
             self.progress.tokens = self.progress.tokens.saturating_add(1);
         }
-        let before = self.text.len();
-        if let Some(content) = &delta.content {
-            self.spend(content.bytes())?;
-            content.append_to(&mut self.text);
-        }
-        if self.text.len() > before {
+        if let Some(content) = delta.content.as_deref().filter(|content| !content.is_empty()) {
+            self.spend(content.len())?;
+            self.text.push_str(content);
             self.progress.phase = UpstreamPhase::Answering;
             self.progress.tokens = self.progress.tokens.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// How many things of an answer have come: words, thoughts, calls of tools, other counts of tokens, its end.
+    pub(super) fn brought(&self) -> u64 {
+        self.brought
     }
 
     /// How far it is.
@@ -163,8 +196,9 @@ impl Fold {
     fn spend(&mut self, bytes: usize) -> Result<(), Cause> {
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => self.bytes_left = left,
-            None => return Err(Cause::of(FailureClass::Garbage)),
+            None => return Err(Cause::of(FailureClass::Flood)),
         }
+        self.brought += 1;
         Ok(())
     }
 }

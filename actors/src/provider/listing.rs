@@ -82,7 +82,7 @@ pub(super) async fn keep(line: Line, told: watch::Sender<Listings>) {
 
 async fn ask(line: &Line) -> Result<Vec<ListedModel>, ListingError> {
     // A connection of its own: the pool is for calls.
-    let request = line.endpoint.get(&line.pool.client(), Resource::Models).force_close();
+    let request = line.endpoint.get(line.pool.take().client(), Resource::Models).force_close();
     let mut response = request.send().await.map_err(|error| ListingError::Send(error.to_string()))?;
     if response.status() != StatusCode::OK {
         return Err(ListingError::Status(response.status()));

@@ -180,6 +180,8 @@ pub enum FailureClass {
     BrokenStream,
     /// Not what the protocol promises: HTML, another content type, garbage, an oversized line, an empty answer.
     Garbage,
+    /// Without end: more than any answer within its cap, or on and on what is no part of one.
+    Flood,
     /// The provider says that it failed (5xx, or an error inside the stream).
     Server,
     /// Too many requests or too little capacity just now; waiting helps.

@@ -1,16 +1,11 @@
 //! What a caller hears of an upstream failure: our own sentence for each class, which says what to do. Never the upstream's
 //! prose, which could quote the prompt.
 
-use std::time::Duration;
-
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{ModelId, ProviderName};
 
 use super::dialect::BadArgument;
 use super::messages::{FailureClass, UpstreamFailure};
-
-/// What a caller is told to wait whose upstream is busy and does not say for how long.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl FailureClass {
     /// The class as it stands in logs, metric labels and error details.
@@ -22,6 +17,7 @@ impl FailureClass {
             Self::Timeout => "timeout",
             Self::BrokenStream => "broken_stream",
             Self::Garbage => "garbage",
+            Self::Flood => "flood",
             Self::Server => "server",
             Self::Busy => "busy",
             Self::Quota => "quota",
@@ -40,9 +36,13 @@ impl FailureClass {
     /// The kind that callers match on.
     fn kind(self) -> ErrorKind {
         match self {
-            Self::Connect | Self::Reset | Self::Stale | Self::BrokenStream | Self::Garbage | Self::Server => {
-                ErrorKind::UpstreamError
-            }
+            Self::Connect
+            | Self::Reset
+            | Self::Stale
+            | Self::BrokenStream
+            | Self::Garbage
+            | Self::Flood
+            | Self::Server => ErrorKind::UpstreamError,
             Self::Timeout => ErrorKind::UpstreamTimeout,
             Self::Busy => ErrorKind::RateLimited,
             Self::Quota | Self::Key | Self::ContentPolicy | Self::Rejected | Self::OutputCap => {
@@ -71,10 +71,9 @@ impl UpstreamFailure {
         if let Some(code) = &self.code {
             error = error.with("code", code.as_str());
         }
-        match (self.retry_after, self.class) {
-            (Some(wait), _) => error.retry_after(wait),
-            (None, FailureClass::Busy) => error.retry_after(BUSY_RETRY_AFTER),
-            (None, _) => error,
+        match self.retry_after {
+            Some(wait) => error.retry_after(wait),
+            None => error,
         }
     }
 
@@ -95,6 +94,9 @@ impl UpstreamFailure {
             FailureClass::BrokenStream => format!("the answer of {model} broke off in the middle: ask again"),
             FailureClass::Garbage => format!(
                 "{provider} ({host}) answered what is no answer of a chat model: ask again, and check base_url if it stays so"
+            ),
+            FailureClass::Flood => format!(
+                "{provider} ({host}) sent without end more than an answer of {model} can be, or nothing of one: ask again, or ask another model"
             ),
             FailureClass::Server => format!("{provider} failed: ask again in a moment, or ask another model"),
             FailureClass::Busy => {
@@ -158,6 +160,8 @@ impl UpstreamFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::provider::messages::Partial;
 

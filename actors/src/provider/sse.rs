@@ -74,6 +74,13 @@ impl Decoder {
             self.line.clear();
             return self.end_event(each);
         }
+        if line.starts_with(b"{") && !self.has_data {
+            // No field of the standard: a server that failed says so in its usual words, in a response that was to be a stream.
+            self.data.extend_from_slice(line);
+            self.has_data = true;
+            self.line.clear();
+            return self.end_event(each);
+        }
         if let Some(value) = line.strip_prefix(b"data") {
             let value = match value.strip_prefix(b":") {
                 Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
@@ -135,6 +142,8 @@ mod tests {
             ("data\n\ndatabase: x\n\n", vec![""]),
             ("\u{FEFF}data: a\n\n", vec!["a"]),
             ("data: a\n\ndata: [DONE]", vec!["a", "[DONE]"]),
+            ("{\"error\": 1}", vec!["{\"error\": 1}"]),
+            ("data: a\n{b\n\n", vec!["a"]),
             ("", vec![]),
             ("<html></html>", vec![]),
         ] {

@@ -46,8 +46,9 @@ impl RateGate {
         GatePass(self.generation)
     }
 
-    /// The provider was too busy for the call. A stated wait can only lengthen another; where none is stated, the calls that went
-    /// before the gate last closed say nothing that is not known.
+    /// The provider was too busy for the call, and the gate is closed now, unless it named no wait at all. A stated wait can only
+    /// lengthen another; where none is stated, the calls that went before the gate last closed say nothing that is not known while it
+    /// is, and once it is open again, that it was too soon for that.
     pub(super) fn busy(&mut self, pass: GatePass, stated: Option<Duration>, now: Instant) {
         let is_first = pass == self.pass();
         let wait = match stated {
@@ -57,6 +58,7 @@ impl RateGate {
                 self.wait_next = (wait * 2).min(WAIT_MAX);
                 wait
             }
+            None if self.closed(now).is_none() => (self.wait_next / 2).max(WAIT_FIRST),
             None => return,
         };
         let before = self.closed(now);
@@ -118,6 +120,10 @@ mod tests {
         gate.answered(crowd[0]);
         gate.busy(gate.pass(), None, second);
         assert_eq!(gate.closed(second).map(|closed| closed.until), Some(second + Duration::from_secs(2)));
+        // One that is refused when the gate is open again has it closed again, and no longer than before.
+        let late = second + Duration::from_secs(5);
+        gate.busy(crowd[1], None, late);
+        assert_eq!(gate.closed(late).map(|closed| closed.until), Some(late + Duration::from_secs(2)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Verdict {
                     | FailureClass::Busy
                     | FailureClass::BrokenStream
                     | FailureClass::Garbage
+                    | FailureClass::Flood
             ),
             Some(Settled::Lost) | None => false,
         }
@@ -64,6 +65,7 @@ impl Verdict {
             | FailureClass::Timeout
             | FailureClass::BrokenStream
             | FailureClass::Garbage
+            | FailureClass::Flood
             | FailureClass::Server => Self::ModelFails,
             FailureClass::Busy => Self::Busy,
             FailureClass::Quota => Self::Park(ParkReason::Quota),
@@ -95,6 +97,7 @@ mod tests {
             (Class::Timeout, Verdict::ModelFails),
             (Class::BrokenStream, Verdict::ModelFails),
             (Class::Garbage, Verdict::ModelFails),
+            (Class::Flood, Verdict::ModelFails),
             (Class::Server, Verdict::ModelFails),
             (Class::Busy, Verdict::Busy),
             (Class::Quota, Verdict::Park(ParkReason::Quota)),

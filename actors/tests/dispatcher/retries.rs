@@ -73,9 +73,65 @@ async fn a_wait_past_the_deadline_is_not_begun() {
     core.kimi.push_script(Script::of("refuse=429+retry-after=60"));
     let asked = clock::now();
     let error = core.answer(ask("why?")).await.expect_err("it would be too late");
-    assert_eq!((error.kind, error.retry_after_ms), (ErrorKind::RateLimited, Some(60_000)));
+    assert_eq!(error.kind, ErrorKind::RateLimited);
+    assert!(error.retry_after_ms.is_some_and(|wait| (59_000..=60_000).contains(&wait)), "{error:?}");
     assert!(clock::now() - asked < Duration::from_secs(3));
     assert_eq!(core.kimi.journal().len(), 1);
+}
+
+#[actix::test]
+async fn a_wait_that_is_told_is_the_one_that_is_kept() {
+    let core = Core::with(|setup| setup.deadline = Duration::from_secs(2)).await;
+    // They went together, and the provider asks them for different patience.
+    core.kimi.push_script(Script::of("slow-headers=100+refuse=429+retry-after=3"));
+    core.kimi.push_script(Script::of("slow-headers=400+refuse=429+retry-after=2"));
+    core.kimi.set_default(Script::of("tokens=2+pace=0"));
+    let first = core.consult(ask("why?"), None).await.expect("taken");
+    while core.kimi.journal().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let second = core.consult(ask("and why?"), None).await.expect("taken");
+    let mut told = Vec::new();
+    for mut attached in [first, second] {
+        let answer = attached.answered().await;
+        let error = answer.as_ref().as_ref().expect_err("it would be too late");
+        told.push(Duration::from_millis(error.retry_after_ms.expect("a wait")));
+    }
+    let goes_at = clock::now() + told[1];
+    assert!(told[1] > Duration::from_millis(2_100) && told[1] <= told[0], "{told:?}");
+    let refused = core.answer(ask("already?")).await.expect_err("too early");
+    let again = clock::now() + Duration::from_millis(refused.retry_after_ms.expect("a wait"));
+    assert_eq!(refused.kind, ErrorKind::RateLimited);
+    let off = goes_at.max(again) - goes_at.min(again);
+    assert!(off < Duration::from_millis(500), "{told:?}, and then {off:?} beside it");
+    assert_eq!(core.kimi.journal().len(), 2);
+    tokio::time::sleep_until(goes_at).await;
+    core.answer(ask("and now?")).await.expect("the provider is asked again");
+}
+
+#[actix::test]
+async fn a_wait_that_nobody_named_is_told_as_it_is_kept() {
+    let core = Core::start().await;
+    core.kimi.set_default(Script::of("refuse=overloaded"));
+    let told = core.answer(ask("why?")).await.expect_err("it is busy").retry_after_ms.expect("a wait");
+    assert_eq!(core.kimi.journal().len(), 3);
+    assert!((3_000..=4_000).contains(&told), "the third refusal in a row: {told}");
+    let again = core.answer(ask("already?")).await.expect_err("too early").retry_after_ms.expect("a wait");
+    assert!(told >= again && told - again < 500, "{told}, and then {again}");
+}
+
+#[actix::test]
+async fn a_restart_of_the_upstream_costs_no_call() {
+    let core = Core::start().await;
+    core.kimi.set_default(Script::of("delay=100+tokens=2+pace=0+corpse"));
+    let before = (0..3).map(|n| core.answer(ask(&format!("why {n}?"))));
+    for answered in futures_util::future::join_all(before).await {
+        answered.expect("an answer");
+    }
+    core.kimi.set_default(Script::of("tokens=2+pace=0"));
+    let finished = core.answer(ask("and now?")).await.expect("it is sent again");
+    assert_eq!(finished.receipt.attempts, 2);
+    assert_eq!(core.kimi.journal().len(), 4, "nobody has seen the first request");
 }
 
 #[actix::test]

@@ -14,6 +14,8 @@ use crate::wire;
 
 /// Pause between chunks when the script names none.
 const PACE_MS_DEFAULT: u32 = 10;
+/// Events of a flood that leave in one write.
+const FLOOD_EVENTS: usize = 500;
 /// Given to the kernel to deliver what was written before a reset overtakes it.
 const RESET_GRACE: Duration = Duration::from_millis(20);
 
@@ -39,6 +41,8 @@ pub(crate) enum Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     KeepAlive,
+    /// It looks kept; whatever comes on it meets a reset.
+    Corpse,
     Close,
     Reset,
 }
@@ -148,8 +152,18 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
+    fn pace(&self) -> Duration {
+        Duration::from_millis(u64::from(self.script.pace_ms.unwrap_or(PACE_MS_DEFAULT)))
+    }
+
     fn after(&self) -> Then {
-        if self.keep_alive && !self.script.leave { Then::KeepAlive } else { Then::Close }
+        if !self.keep_alive || self.script.leave {
+            Then::Close
+        } else if self.script.corpse {
+            Then::Corpse
+        } else {
+            Then::KeepAlive
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
@@ -189,7 +203,12 @@ impl<'a> Player<'a> {
             return match fault {
                 Fault::Stall => Err(self.conn.stall().await),
                 Fault::Reset => self.reset().await,
-                Fault::Cut | Fault::Eof | Fault::Garbage | Fault::Error => Ok((Ended::Scripted, Then::Close)),
+                Fault::Cut
+                | Fault::Eof
+                | Fault::Garbage
+                | Fault::Error
+                | Fault::Comments
+                | Fault::Empties => Ok((Ended::Scripted, Then::Close)),
             };
         }
         bytes.extend_from_slice(&whole.body);
@@ -211,8 +230,7 @@ impl<'a> Player<'a> {
             self.body(sse::GARBAGE, true).await?;
             return Ok((Ended::Complete, self.after()));
         }
-        let pace = Duration::from_millis(u64::from(self.script.pace_ms.unwrap_or(PACE_MS_DEFAULT)));
-
+        let pace = self.pace();
         for (payload, sent) in Feed::new(answer).zip(0..) {
             if let Some(fault) = self.script.fault_at(sent) {
                 return self.fault(fault, &payload.text, answer.make).await;
@@ -232,6 +250,11 @@ impl<'a> Player<'a> {
         let line = self.sse.line(next);
         match fault {
             Fault::Stall => return Err(self.conn.stall().await),
+            Fault::Comments => return Err(self.flood(b": ping\n\n").await),
+            Fault::Empties => {
+                let empty = self.sse.line(r#"{"choices":[{"index":0,"delta":{"content":""}}]}"#);
+                return Err(self.flood(&empty).await);
+            }
             Fault::Eof => {}
             Fault::Cut => self.body(b"", true).await?,
             Fault::Garbage => self.body(sse::GARBAGE, true).await?,
@@ -248,5 +271,23 @@ impl<'a> Player<'a> {
             }
         }
         Ok((Ended::Scripted, Then::Close))
+    }
+
+    /// The same event without end, each in a chunk of its own, until the client leaves.
+    async fn flood(&mut self, event: &[u8]) -> Gone {
+        let pace = self.pace();
+        let times = if pace.is_zero() { FLOOD_EVENTS } else { 1 };
+        loop {
+            let mut events = Vec::new();
+            for _ in 0..times {
+                events.extend(self.sse.pieces(event, false).concat());
+            }
+            if let Err(gone) = self.write(&events).await {
+                return gone;
+            }
+            if let Err(gone) = self.conn.pause(pace).await {
+                return gone;
+            }
+        }
     }
 }

@@ -45,12 +45,18 @@ pub struct Script {
     pub garbage_after: Option<u32>,
     /// `error-after=N`: `data: {"error":..}` after N chunks, then the end.
     pub error_after: Option<u32>,
+    /// `comments-after=N`: nothing but comments after N chunks, without end, at the pace; with none as fast as they are read.
+    pub comments_after: Option<u32>,
+    /// `empties-after=N`: the same with deltas that carry nothing.
+    pub empties_after: Option<u32>,
     /// `hang-up`: the connection closes before any byte of an answer.
     pub hang_up: bool,
     /// `reset`: a TCP reset before any byte of an answer.
     pub reset: bool,
     /// `leave`: after the whole answer, which promised to keep it, the connection closes.
     pub leave: bool,
+    /// `corpse`: after the whole answer, which promised to keep it, the connection is dead, and the next request on it finds that out.
+    pub corpse: bool,
     /// `garbage`: 200 `text/event-stream` whose body is no SSE.
     pub garbage: bool,
     /// `html`: 200 `text/html`.
@@ -113,6 +119,8 @@ pub(crate) enum Fault {
     Reset,
     Garbage,
     Error,
+    Comments,
+    Empties,
 }
 
 impl Script {
@@ -136,6 +144,8 @@ impl Script {
             (self.reset_after, Fault::Reset),
             (self.garbage_after, Fault::Garbage),
             (self.error_after, Fault::Error),
+            (self.comments_after, Fault::Comments),
+            (self.empties_after, Fault::Empties),
         ];
         plan.into_iter().find(|(after, _)| *after == Some(sent)).map(|(_, fault)| fault)
     }

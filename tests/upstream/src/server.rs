@@ -96,6 +96,13 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     loop {
         match one(&mut conn, &shared, connection).await {
             Then::KeepAlive => {}
+            Then::Corpse => {
+                // A connection without a request is not worth a word of the journal.
+                if let Err(error) = conn.fill().await {
+                    log::debug!("the client left a corpse alone: {error}");
+                }
+                return conn.reset();
+            }
             Then::Close => return conn.close().await,
             Then::Reset => return conn.reset(),
         }

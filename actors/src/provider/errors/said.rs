@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::provider::dialect::Dialect;
 
+/// The longest error that is read: as a tree of values it takes thirty times its bytes.
+pub(in crate::provider) const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// The longest code word that is passed on.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -24,8 +26,8 @@ pub(in crate::provider) struct Said {
 
 impl Said {
     /// Reads a body, or nothing where it is not JSON or no error.
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
-        let value = serde_json::from_slice::<Value>(body).ok()?;
+    pub(in crate::provider) fn read(body: &[u8]) -> Option<Self> {
+        let value = tree(body)?;
         let value = match &value {
             // Google answers an array of one.
             Value::Array(items) => items.first()?,
@@ -52,8 +54,12 @@ impl Said {
         (fields.contains_key("message") || fields.contains_key("code")).then(|| Self::of_fields(value))
     }
 
-    /// Reads the error object itself.
-    pub(in crate::provider) fn of_fields(error: &Value) -> Self {
+    /// Reads the error itself: an object, or bare words.
+    pub(in crate::provider) fn read_fields(error: &str) -> Self {
+        tree(error.as_bytes()).map(|error| Self::of_fields(&error)).unwrap_or_default()
+    }
+
+    fn of_fields(error: &Value) -> Self {
         let text = |name: &str| error.get(name).and_then(Value::as_str);
         let number = match error.get("code") {
             Some(Value::Number(code)) => code.as_u64().and_then(|code| u32::try_from(code).ok()),
@@ -82,6 +88,13 @@ impl Said {
             Dialect::Kimi | Dialect::OpenAi => self.words().next().map(str::to_owned).or(number),
         }
     }
+}
+
+fn tree(json: &[u8]) -> Option<Value> {
+    if json.len() > ERROR_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
 }
 
 /// The text if it is a code word; anything else could be prose, and prose could quote the prompt.

@@ -113,6 +113,62 @@ fn streams_of_the_others() {
 }
 
 #[test]
+fn half_a_character_costs_no_answer() {
+    let stop = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    for (content, expected) in [
+        (r#"\ud83d\ude00 \\ud83d \n"#, "\u{1f600} \\ud83d \n"),
+        (r#"a\ud83d"#, "a\u{FFFD}"),
+        (r#"\ude00b\\"#, "\u{FFFD}b\\"),
+        (r#"\ud83d\ud83d\ude00"#, "\u{FFFD}\u{1f600}"),
+        ("\u{4e2d}\\ud83d\u{4e2d}", "\u{4e2d}\u{FFFD}\u{4e2d}"),
+    ] {
+        let chunk = format!(r#"{{"choices":[{{"delta":{{"content":"{content}"}}}}]}}"#);
+        let outcome = run(Dialect::OpenAi, &[stream(&[&chunk, stop]).as_bytes()]);
+        assert_eq!(outcome, Ok((answer(expected, Finish::Stop), None, None)), "{content}");
+    }
+    let cut = [
+        &b"data: {\"choices\":[{\"delta\":{\"content\":\"x\xe4\xb8\"}}]}\n\n"[..],
+        stream(&[stop]).as_bytes(),
+    ]
+    .concat();
+    assert_eq!(run(Dialect::OpenAi, &[&cut]), Ok((answer("x\u{FFFD}", Finish::Stop), None, None)));
+}
+
+#[test]
+fn another_choice_is_another_answer() {
+    let body = stream(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"x"}}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"content":"y"},"finish_reason":"length"}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+    ]);
+    let expected = Ok((answer("ab", Finish::Stop), None, None));
+    assert_eq!(run(Dialect::OpenAi, &[body.as_bytes()]), expected);
+}
+
+#[test]
+fn what_brings_an_answer_on_is_told_from_what_does_not() {
+    let mut fold = Fold::new(Dialect::OpenAi, 100);
+    for (payload, brings) in [
+        (r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, false),
+        (r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#, true),
+        (r#"{"choices":[{"delta":{"reasoning_content":""}}]}"#, false),
+        (r#"{"choices":[{"delta":{"content":"a"}}]}"#, true),
+        (r#"{"choices":[{"delta":{"content":[]}}]}"#, false),
+        (r#"{"choices":[{"delta":{"content":null,"tool_calls":[{"index":0}]}}]}"#, true),
+        (r#"{"choices":[{"delta":{"tool_calls":[]}}]}"#, false),
+        (r#"{"choices":[],"usage":{"prompt_tokens":1}}"#, true),
+        (r#"{"choices":[],"usage":{"prompt_tokens":1}}"#, false),
+        (r#"{"object":"keepalive"}"#, false),
+        (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, true),
+        (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, false),
+    ] {
+        let before = fold.brought();
+        fold.push(payload.as_bytes(), NOW).unwrap();
+        assert_eq!(fold.brought() > before, brings, "{payload}");
+    }
+}
+
+#[test]
 fn an_end_that_nobody_knows_is_no_end() {
     let other = |word: &str| Finish::Other(word.to_owned()).is_whole();
     assert!(Finish::Stop.is_whole() && other("eos") && other("tool_calls"));
@@ -156,6 +212,23 @@ fn failures_inside_a_stream() {
             Some("1301"),
             "",
         ),
+        // vLLM's, and the data of an `event: error`; neither is hidden by the `[DONE]` behind it.
+        (
+            vec![
+                text.to_owned(),
+                r#"{"object":"error","message":"m","type":"server_error","code":500}"#.to_owned(),
+                "[DONE]".to_owned(),
+            ],
+            FailureClass::Server,
+            Some("500"),
+            "par",
+        ),
+        (
+            vec![text.to_owned(), r#"{"message":"m","code":"internal"}"#.to_owned(), "[DONE]".to_owned()],
+            FailureClass::Server,
+            Some("internal"),
+            "par",
+        ),
         (vec![r#"{"error":"words","choices":[]}"#.to_owned()], FailureClass::Server, None, ""),
         (vec![text.to_owned(), "{\"choices\":[{".to_owned()], FailureClass::Garbage, None, "par"),
         (vec!["not json".to_owned()], FailureClass::Garbage, None, ""),
@@ -171,7 +244,7 @@ fn an_endless_answer_ends_at_its_bound() {
     let mut fold = Fold::new(Dialect::OpenAi, 1);
     let chunk = format!(r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(1000));
     let pushed = (0..1000).find_map(|n| fold.push(chunk.as_bytes(), NOW).err().map(|cause| (n, cause.class)));
-    assert_eq!(pushed, Some((65, FailureClass::Garbage)));
+    assert_eq!(pushed, Some((65, FailureClass::Flood)));
     assert_eq!(fold.text().len(), 65_000);
 }
 

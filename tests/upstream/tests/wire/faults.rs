@@ -98,12 +98,14 @@ fn a_client_that_leaves_is_noticed_in_every_phase() {
             "endless+pace=0",
             "endless+pace=5",
             "split=1+endless",
+            "comments-after=1+pace=0",
+            "empties-after=1+pace=5",
         ]
         .into_iter()
         .enumerate()
         {
             for stream in [true, false] {
-                if !stream && script.contains("endless") {
+                if !stream && (script.contains("endless") || script.contains("after=")) {
                     continue;
                 }
                 let client = open(&upstream, &ask(make, script, stream));

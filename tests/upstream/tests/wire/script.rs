@@ -13,8 +13,8 @@ fn text() -> impl Strategy<Value = Option<String>> {
 
 prop_compose! {
     fn scripts()(
-        counts in proptest::collection::vec(count(), 17),
-        switches in proptest::collection::vec(any::<bool>(), 14),
+        counts in proptest::collection::vec(count(), 19),
+        switches in proptest::collection::vec(any::<bool>(), 15),
         texts in proptest::collection::vec(text(), 6),
         usage in proptest::option::of(prop_oneof![
             Just(UsagePlace::None), Just(UsagePlace::Choice), Just(UsagePlace::Top), Just(UsagePlace::Both),
@@ -22,14 +22,14 @@ prop_compose! {
     ) -> Script {
         Script {
             tokens: counts[0], think: counts[1], pace_ms: counts[2], delay_ms: counts[3], slow_headers_ms: counts[4],
-            early_hints_ms: counts[16],
+            early_hints_ms: counts[16], comments_after: counts[17], empties_after: counts[18],
             stall_after: counts[5], cut_after: counts[6], eof_after: counts[7], reset_after: counts[8],
             garbage_after: counts[9], error_after: counts[10], huge: counts[11], split: counts[12], cached: counts[13],
             retry_after: counts[14], wait: counts[15],
             hang_up: switches[0], reset: switches[1], garbage: switches[2], html: switches[3], wrong_type: switches[4],
             endless: switches[5], no_done: switches[6], comments: switches[7], crlf: switches[8], no_space: switches[9],
             bare: switches[10], echo: switches[11], int_code: switches[12],
-            leave: switches[13],
+            leave: switches[13], corpse: switches[14],
             finish: texts[0].clone(), model: texts[1].clone(), reasoning: texts[2].clone(), tool: texts[3].clone(),
             refuse: texts[4].clone(), redirect: texts[5].clone(),
             usage,
