@@ -50,11 +50,12 @@ pub(super) struct Known {
     rates: HashMap<Principal, Rates>,
 }
 
-/// What one principal may ask without a session: calls, and everything else.
+/// What one principal may ask without a session: calls, everything else, sessions over HTTP, WebSockets.
 struct Rates {
     calls: Bucket,
     others: Bucket,
     openings: Bucket,
+    upgrades: Bucket,
 }
 
 /// A principal, and what its client calls itself.
@@ -146,6 +147,12 @@ impl Sessions {
         self.known.lock().rates(principal, limits, now).openings.take(now)
     }
 
+    /// Takes a place in the rate at which a principal opens WebSockets: each of them may have a row, too.
+    pub(in crate::mcp) fn may_upgrade(&self, principal: &Principal, limits: Limits) -> Result<(), Duration> {
+        let now = clock::now();
+        self.known.lock().rates(principal, limits, now).upgrades.take(now)
+    }
+
     /// A session of this principal.
     pub(super) fn find(&self, key: &str, principal: &Principal) -> Option<Arc<Session>> {
         let known = self.known.lock();
@@ -172,7 +179,12 @@ impl Sessions {
 impl Known {
     fn rates(&mut self, principal: &Principal, limits: Limits, now: Instant) -> &mut Rates {
         let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
-        let fresh = || Rates { calls: bucket(), others: bucket(), openings: bucket() };
+        let fresh = || Rates {
+            calls: bucket(),
+            others: bucket(),
+            openings: bucket(),
+            upgrades: Bucket::new(limits.upgrades_burst, limits.upgrades_per_second, now),
+        };
         self.rates.entry(principal.clone()).or_insert_with(fresh)
     }
 
