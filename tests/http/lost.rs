@@ -8,7 +8,11 @@ const VERSION: (&str, &str) = ("MCP-Protocol-Version", "2025-11-25");
 
 /// The number of the last event that came.
 fn last_event(text: &str) -> String {
-    text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap().to_owned()
+    text.lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .next_back()
+        .unwrap_or_else(|| panic!("no event in {text}"))
+        .to_owned()
 }
 
 /// Posts a question as soon as there is a place for its connection.
