@@ -29,6 +29,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a page's connection may take to close.
 const PAGE_CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
+/// What may wait to be written before the rest of a page is asked for.
+const PAGE_BUFFER_BYTES: usize = 32 * 1024;
+
 /// Whom a port is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -144,6 +147,8 @@ where
         .client_disconnect_timeout(if for_clients { Duration::ZERO } else { PAGE_CLOSE_WITHIN })
         // A client that goes away cancels (MCP 2026-07-28, Streamable HTTP), also while nothing is being said to it.
         .h1_allow_half_closed(!for_clients)
+        // Nothing is asked for while anything waits to be written: so a body that is asked again knows that it was written whole.
+        .h1_write_buffer_size(if for_clients { 1 } else { PAGE_BUFFER_BYTES })
         .on_connect_ext(move |stream: &T, _| prepare(stream))
         .upgrade(upgraded::by(upgrading))
         .h1(answering)

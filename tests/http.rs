@@ -7,6 +7,8 @@ mod client;
 mod database;
 #[path = "support/http.rs"]
 mod http;
+#[path = "http/lost.rs"]
+mod lost;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/world.rs"]
@@ -95,46 +97,6 @@ async fn both_eras_with_sessions_list_call_and_end() {
     until_scraped(&world, r#"exai_sessions_active{transport="http"} 0.0"#).await;
     let scraped = until_scraped(&world, r#"exai_messages_total{transport="http",direction="in"} 8"#).await;
     assert!(!scraped.contains(r#"transport="websocket""#), "{scraped}");
-}
-
-#[tokio::test]
-async fn a_cut_stream_goes_on_where_it_was() {
-    let world = World::start().await;
-    let session = open(&world.server, "2025-11-25").await;
-    let of = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
-    world.next("delay=1500");
-    let mut cut = post(&world.server, &of, &request(7, "tools/call", chat("cut off"))).await;
-    let text = cut.until("notifications/progress").await;
-    let last = text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap().to_owned();
-    drop(cut);
-    world.until_asked(1).await;
-    let mut rest = send(&world.server, "GET", &[of[0], of[1], ("Last-Event-ID", &last)], "").await;
-    let reply = rest.answer(7).await;
-    assert!(reply["result"]["content"][0]["text"].as_str().unwrap().contains("cut off"), "{reply}");
-    assert_eq!(world.kimi.journal().len(), 1, "nothing was asked again");
-    assert_eq!(world.kimi.journal()[0].ended, Ended::Complete);
-}
-
-#[tokio::test]
-async fn a_lost_answer_waits_for_who_asks_again_and_for_who_resumes() {
-    let world = World::start().await;
-    let session = open(&world.server, "2025-11-25").await;
-    let of = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
-    world.next("delay=500");
-    let mut cut = post(&world.server, &of, &request(7, "tools/call", chat("lost on its way"))).await;
-    let text = cut.until("notifications/progress").await;
-    let last = text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap().to_owned();
-    drop(cut);
-    world.until_asked(1).await;
-    world.until_closed().await;
-    let again = request(8, "tools/call", chat("lost on its way"));
-    let again = post(&world.server, &of, &again).await.answer(8).await;
-    let resume = [of[0], of[1], ("Last-Event-ID", last.as_str())];
-    let rest = send(&world.server, "GET", &resume, "").await.answer(7).await;
-    assert!(again["result"]["_meta"]["exai/receipt"]["call_id"].is_string(), "{again}");
-    assert_eq!(again["result"]["_meta"]["exai/receipt"], rest["result"]["_meta"]["exai/receipt"], "{again}");
-    assert_eq!(world.kimi.journal().len(), 1, "nothing was asked again");
-    assert_eq!(world.db.number("SELECT count(*) AS n FROM calls").await, 1);
 }
 
 #[tokio::test]

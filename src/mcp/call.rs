@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use exai_actors::clock::{self, Instant};
@@ -17,10 +18,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Page};
-use super::delivery::Answers;
+use super::delivery::{Answers, Seat};
 use super::edge::Hold;
 use super::handler::{Draining, Handler};
 use super::handover::handed_over;
+use super::http::Readers;
 use super::patience::{Asker, WITHIN_KEY};
 use super::progress::{Pace, words};
 use super::terms::Terms;
@@ -34,6 +36,8 @@ struct Client {
     token: Option<ProgressToken>,
     cancelled: CancellationToken,
     answers: Answers,
+    /// Who reads the stream of its answer, where it has one of its own.
+    readers: Option<Readers>,
     asked: Instant,
     page: Page,
 }
@@ -45,6 +49,7 @@ impl From<&RequestContext<RoleServer>> for Client {
             token: context.meta.get_progress_token(),
             cancelled: context.ct.clone(),
             answers: context.extensions.get::<Hold>().map(|hold| hold.answers.clone()).unwrap_or_default(),
+            readers: context.extensions.get().cloned(),
             asked: clock::now(),
             page: Page::default(),
         }
@@ -139,22 +144,24 @@ impl Handler {
         following: Following<'_>,
     ) -> CallToolResult {
         let (call, progress) = (attached.call, attached.progress.clone());
+        let seat = client.sit(std::mem::take(&mut attached.follower));
         tokio::select! {
             biased;
             answer = attached.answered() => {
                 if following.owns && (attached.joined || is_of_another(&answer, call)) {
                     self.monitor.deduplicated();
                 }
-                client.ended(&answer, attached.follower)
+                client.ended(&answer, seat)
             }
             () = client.cancelled.cancelled() => {
                 if self.gone.is_cancelled() {
                     // It did not cancel: the answer is paid for, and waits for whoever asks again. Over HTTP it may still hear that.
+                    seat.leave();
                     let progress = *attached.progress.borrow();
                     return self.so_far(call, progress, following.caller).await;
                 }
-                if following.owns {
-                    self.toolbox.cancel(following.caller, call, attached.follower);
+                if following.owns && let Some(follower) = seat.given_up() {
+                    self.toolbox.cancel(following.caller, call, follower);
                 }
                 answers::failed(&CallError::new(ErrorKind::Cancelled, "Cancelled.").of_call(call))
             }
@@ -215,22 +222,31 @@ impl Client {
         }
     }
 
-    fn ended(&self, answer: &Answer, follower: Follower) -> CallToolResult {
+    /// Takes a place among those who follow a call, for as long as somebody would hear the answer.
+    fn sit(&self, follower: Follower) -> Arc<Seat> {
+        let seat = Seat::new(follower);
+        if let Some(readers) = &self.readers {
+            readers.keep(&seat);
+        }
+        seat
+    }
+
+    fn ended(&self, answer: &Answer, seat: Arc<Seat>) -> CallToolResult {
         match answer {
-            Ok(finished) => self.answered(finished.clone().into(), Some(follower)),
-            Err(error) => self.failed(error, Some(follower)),
+            Ok(finished) => self.answered(finished.clone().into(), Some(seat)),
+            Err(error) => self.failed(error, Some(seat)),
         }
     }
 
-    fn answered(&self, answer: ToolAnswer, follower: Option<Follower>) -> CallToolResult {
+    fn answered(&self, answer: ToolAnswer, seat: Option<Arc<Seat>>) -> CallToolResult {
         if let Some(receipt) = &answer.receipt {
-            self.answers.outcome_of(receipt.call_id, follower);
+            self.answers.outcome_of(receipt.call_id, seat);
         }
         answers::answered(answer, self.page)
     }
 
-    fn failed(&self, error: &CallError, follower: Option<Follower>) -> CallToolResult {
-        self.answers.failure(error, follower);
+    fn failed(&self, error: &CallError, seat: Option<Arc<Seat>>) -> CallToolResult {
+        self.answers.failure(error, seat);
         answers::failed(error)
     }
 }

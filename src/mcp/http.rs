@@ -9,6 +9,7 @@ mod life;
 mod replies;
 mod sessions;
 pub(super) mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -23,11 +24,12 @@ use exai_actors::ids::Principal;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::arrival::Readers;
 use self::body::read;
-use self::headers::{SESSION, VERSION, only};
+use self::headers::{SESSION, VERSION, once, only};
 use self::replies::{
-    EVENTS, FULL_RETRY, Wanted, full, refused_message, respond, streamed, too_fast, too_much_noise,
-    unknown_session, wrong,
+    EVENTS, FULL_RETRY, Wanted, full, refused_message, respond, streamed, too_fast, too_much_noise, unclear,
+    unknown_event, unknown_session, wrong,
 };
 use self::sessions::Session;
 pub(crate) use self::sessions::Sessions;
@@ -103,17 +105,18 @@ pub(super) async fn listen(request: HttpRequest, door: web::Data<Door>) -> HttpR
         Ok((_, session)) => session,
         Err(refused) => return refused,
     };
-    let (id, next) = match only(request.headers(), headers::LAST_EVENT) {
-        None => (0, 0),
-        Some(last) => match last.split_once('-').map(|(id, next)| (id.parse(), next.parse::<u64>())) {
+    let (id, next) = match once(request.headers(), headers::LAST_EVENT) {
+        Err(_) => return unclear(),
+        Ok(None) => (0, 0),
+        Ok(Some(last)) => match last.split_once('-').map(|(id, next)| (id.parse(), next.parse::<u64>())) {
             // The event that opens a stream carries the number of the first message, every other one the one behind it.
             Some((Ok(id), Ok(next))) => (id, next),
             _ => return wrong(StatusCode::BAD_REQUEST, "Last-Event-ID is none of this server's."),
         },
     };
     match session.log(id) {
-        Some(log) => streamed(&log, next, true, (place, log.attend(), None)),
-        None => wrong(StatusCode::NOT_FOUND, "That stream was read whole, or was left too long."),
+        Some(log) => streamed(&log, next, true, (log.attend(), place, None)),
+        None => unknown_event(),
     }
 }
 
@@ -194,7 +197,7 @@ impl Post {
         if !wants_answer {
             return HttpResponse::Accepted().finish();
         }
-        respond(&log, Wanted::by(&self.request, resumable, false), (self.place, attending, None)).await
+        respond(&log, Wanted::by(&self.request, resumable, false), (attending, self.place, None)).await
     }
 
     /// A request of the era without sessions.
@@ -216,7 +219,7 @@ impl Post {
         let attending = log.attend();
         let incoming = Incoming { reading: Reading::Message(message), log: log.clone() };
         life::answer(&self.door, &visitor, incoming, (service.clone(), self.pass));
-        let held = (self.place, attending, Some(service.drop_guard()));
+        let held = (attending, self.place, Some(service.drop_guard()));
         respond(&log, Wanted::by(&self.request, false, true), held).await
     }
 }
@@ -237,13 +240,16 @@ fn session_of<'a>(
     door: &Door,
     principal: &Principal,
 ) -> Result<(&'a str, Arc<Session>), HttpResponse> {
+    let (Ok(version), Ok(key)) = (once(request.headers(), VERSION), once(request.headers(), SESSION)) else {
+        return Err(unclear());
+    };
     // A client that does not say has none of the eras that must (MCP 2025-06-18, basic/transports).
-    let version = only(request.headers(), VERSION).unwrap_or("2025-03-26");
+    let version = version.unwrap_or("2025-03-26");
     let served = version == "2025-03-26" || VERSIONS.iter().any(|served| served.as_str() == version);
     if !served {
         return Err(wrong(StatusCode::BAD_REQUEST, "That MCP-Protocol-Version is not served."));
     }
-    let Some(key) = only(request.headers(), SESSION) else {
+    let Some(key) = key else {
         let message = "Name the session with Mcp-Session-Id; `initialize` opens one.";
         return Err(wrong(StatusCode::BAD_REQUEST, message));
     };

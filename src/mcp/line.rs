@@ -186,10 +186,10 @@ impl Line {
     fn sent(&self, outcome: Outcome) -> Delivered {
         let on_delivered = Arc::clone(&self.tells.on_delivered);
         Box::new(move || {
-            let Outcome { call, follower } = outcome;
+            let Outcome { call, seat } = outcome;
             // In this order: who asks the same again from here on must find the answer delivered.
             on_delivered(call);
-            drop(follower);
+            drop(seat);
         })
     }
 }

@@ -28,6 +28,12 @@ pub(super) fn refused_for_place(no_place: NoPlace) -> HttpResponse {
     refusal(status, &CallError::new(kind, message).retry_after(NO_PLACE_RETRY))
 }
 
+/// Connections come and go too fast.
+pub(super) fn refused_for_rate(wait: Duration) -> HttpResponse {
+    let message = "This token opens connections too fast; keep one and use it.";
+    refusal(StatusCode::TOO_MANY_REQUESTS, &CallError::new(ErrorKind::RateLimited, message).retry_after(wait))
+}
+
 /// No WebSocket can be made of the request.
 pub(super) fn refused_upgrade(not_an_upgrade: NotAnUpgrade) -> HttpResponse {
     let status = match not_an_upgrade {

@@ -30,7 +30,7 @@ use super::http::{self, Sessions};
 use super::line::{Line, Pending, Tells};
 use super::monitor::{self, Monitor};
 use super::patience::Patience;
-use super::refusals::{refusal, refused_for_place, refused_upgrade};
+use super::refusals::{refusal, refused_for_place, refused_for_rate, refused_upgrade};
 use super::sessions::{Card, OpenSessions, new_session};
 use crate::security::Pass;
 
@@ -135,6 +135,9 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
         Ok(pass) => pass,
         Err(refused) => return monitor::refused(&request, refused),
     };
+    if let Err(wait) = door.http.may_upgrade(&pass.principal, door.limits) {
+        return monitor::refused(&request, refused_for_rate(wait));
+    }
     let ip = request.peer_addr().map(|peer| peer.ip());
     let place = match door.connections.enter(ip) {
         Ok(place) => place,

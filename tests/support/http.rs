@@ -81,12 +81,27 @@ impl Exchange {
         pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
     }
 
-    /// The answer to request `id`, whether it comes as one body or as an event.
+    /// The answer to request `id`, whether it comes as one body or as an event; read up to the end of the connection.
     pub async fn answer(&mut self, id: i64) -> Value {
-        let text = self.whole().await;
+        self.whole().await;
+        self.found(id).unwrap_or_else(|| panic!("no answer {id}: {}", self.text()))
+    }
+
+    /// The same, read no further than to its end.
+    pub async fn answer_alone(&mut self, id: i64) -> Value {
+        loop {
+            if let Some(answer) = self.found(id) {
+                return answer;
+            }
+            assert!(self.more().await, "no answer {id}: {}", self.text());
+        }
+    }
+
+    fn found(&self, id: i64) -> Option<Value> {
+        let text = self.text();
         let lines = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
         let mut messages = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        messages.find(|message| message["id"] == id).unwrap_or_else(|| panic!("no answer {id}: {text}"))
+        messages.find(|message| message["id"] == id)
     }
 
     async fn more(&mut self) -> bool {

@@ -143,6 +143,6 @@ mod tests {
         let (number, hold) = running.begin(id.clone(), None);
         hold.answers.outcome_of(call, None);
         drop(hold);
-        assert_eq!(running.end(&number), Some(Ended { id, outcome: Some(Outcome { call, follower: None }) }));
+        assert_eq!(running.end(&number), Some(Ended { id, outcome: Some(Outcome { call, seat: None }) }));
     }
 }

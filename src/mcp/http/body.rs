@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytestring::ByteString;
 use exai_actors::error::{CallError, ErrorKind};
@@ -31,6 +32,12 @@ pub(super) async fn read(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Post one JSON-RPC message as application/json.",
         ));
+    }
+    if !headers::is_plain(headers) {
+        let message = "Post the message without a Content-Encoding; `identity` alone is taken.";
+        let mut refused = wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+        refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(headers::IDENTITY));
+        return Err(refused);
     }
     if !headers::takes(headers, JSON) || !headers::takes(headers, EVENTS) {
         let message = "Accept must name application/json and text/event-stream.";

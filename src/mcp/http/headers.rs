@@ -21,23 +21,53 @@ pub(super) const SESSION: &str = "mcp-session-id";
 pub(super) const LAST_EVENT: &str = "last-event-id";
 /// The protocol version in use.
 pub(super) const VERSION: &str = "mcp-protocol-version";
+/// The one content coding that is taken: none.
+pub(super) const IDENTITY: &str = "identity";
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
 /// Stands before the name of an argument's header.
 const ARGUMENT: &str = "Mcp-Param-";
 
-/// A header's value, if it is there once and is text.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header is there more than once, or is no text.
+pub(super) struct Unclear;
+
+/// A header's value, if it is there.
+pub(super) fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unclear> {
     let mut values = headers.get_all(name);
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value.trim())
+    let Some(value) = values.next() else { return Ok(None) };
+    let value = value.to_str().map_err(|_| Unclear)?;
+    if values.next().is_none() { Ok(Some(value.trim())) } else { Err(Unclear) }
 }
 
-/// Whether a client takes this type.
+/// A header's value, if it is there once and is text.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    once(headers, name).unwrap_or_default()
+}
+
+/// Whether a client takes this type: what names it most exactly decides, and may give it no weight (RFC 9110, section 12.5.1).
 pub(super) fn takes(headers: &HeaderMap, wanted: &str) -> bool {
-    let family = wanted.split('/').next().unwrap_or_default();
-    accepted(headers).any(|(name, _)| {
-        name.eq_ignore_ascii_case(wanted) || name == "*/*" || name.strip_suffix("/*") == Some(family)
+    let family = wanted.split('/').next();
+    let named = accepted(headers).filter_map(|(name, weight)| {
+        let exactness = if name.eq_ignore_ascii_case(wanted) {
+            2
+        } else if name.strip_suffix("/*").is_some_and(|named| Some(named) == family) {
+            1
+        } else if name == "*/*" {
+            0
+        } else {
+            return None;
+        };
+        Some((exactness, weight))
+    });
+    named.max().is_some_and(|(_, weight)| weight > 0)
+}
+
+/// Whether a body comes as it is: nothing here decodes any.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+    let named = headers.get_all("content-encoding");
+    named.flat_map(|value| value.to_str().unwrap_or("unreadable").split(',')).all(|coding| {
+        let coding = coding.trim();
+        coding.is_empty() || coding.eq_ignore_ascii_case(IDENTITY)
     })
 }
 

@@ -23,8 +23,9 @@ const WHOLE_WITHIN: Duration = Duration::from_millis(50);
 /// When a client that found no place may come back.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
 
-/// What a connection keeps while it is answered: its place, its hold on the stream and, where its end is a cancel, what cancels.
-pub(super) type Held = (Place, Attending, Option<DropGuard>);
+/// What a connection keeps while it is answered, given back in this order: its hold on the stream, its place and, where its end is a
+/// cancel, what cancels.
+pub(super) type Held = (Attending, Place, Option<DropGuard>);
 
 /// How a client is answered.
 pub(super) struct Wanted {
@@ -86,6 +87,18 @@ pub(super) fn too_much_noise(wait: Duration) -> HttpResponse {
 
 pub(super) fn wrong(status: StatusCode, message: &'static str) -> HttpResponse {
     refusal(status, &CallError::new(ErrorKind::InvalidArguments, message))
+}
+
+/// A header that decides where a message belongs says two things, or none that is text.
+pub(super) fn unclear() -> HttpResponse {
+    let message = "Mcp-Session-Id, MCP-Protocol-Version and Last-Event-ID may each be there once, as text.";
+    wrong(StatusCode::BAD_REQUEST, message)
+}
+
+/// Nothing is left to go on with. Not 404, which would say that the session is gone (MCP 2025-11-25, basic/transports).
+pub(super) fn unknown_event() -> HttpResponse {
+    let message = "Last-Event-ID names a stream that was left too long, or never was; the session goes on.";
+    refusal(StatusCode::BAD_REQUEST, &CallError::new(ErrorKind::NotFound, message))
 }
 
 pub(super) fn unknown_session() -> HttpResponse {

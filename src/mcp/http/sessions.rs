@@ -2,7 +2,7 @@
 //! are capped, and end when nothing came for a while.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,13 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::Kept;
 use super::stream::Log;
+use super::streams::Streams;
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;
 use crate::mcp::rate::Bucket;
 
-/// Finished streams that a session keeps for clients that have not read them whole.
-const UNREAD_MAX: usize = 32;
 /// Random bytes of a session's name.
 const KEY_BYTES: usize = 32;
 /// How a session ended: its client said so, it was idle for too long, it gave way to another one, or its token was revoked. A server that leaves ends it with
@@ -50,11 +49,12 @@ pub(super) struct Known {
     rates: HashMap<Principal, Rates>,
 }
 
-/// What one principal may ask without a session: calls, and everything else.
+/// What one principal may ask without a session: calls, everything else, sessions over HTTP, WebSockets.
 struct Rates {
     calls: Bucket,
     others: Bucket,
     openings: Bucket,
+    upgrades: Bucket,
 }
 
 /// A principal, and what its client calls itself.
@@ -81,8 +81,7 @@ pub(super) struct Seen {
     pub(super) since: Instant,
     pub(super) at: Instant,
     pub(super) messages_in: i64,
-    last: u64,
-    logs: BTreeMap<u64, Log>,
+    streams: Streams,
 }
 
 impl Default for Sessions {
@@ -146,6 +145,12 @@ impl Sessions {
         self.known.lock().rates(principal, limits, now).openings.take(now)
     }
 
+    /// Takes a place in the rate at which a principal opens WebSockets: each of them may have a row, too.
+    pub(in crate::mcp) fn may_upgrade(&self, principal: &Principal, limits: Limits) -> Result<(), Duration> {
+        let now = clock::now();
+        self.known.lock().rates(principal, limits, now).upgrades.take(now)
+    }
+
     /// A session of this principal.
     pub(super) fn find(&self, key: &str, principal: &Principal) -> Option<Arc<Session>> {
         let known = self.known.lock();
@@ -172,7 +177,12 @@ impl Sessions {
 impl Known {
     fn rates(&mut self, principal: &Principal, limits: Limits, now: Instant) -> &mut Rates {
         let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
-        let fresh = || Rates { calls: bucket(), others: bucket(), openings: bucket() };
+        let fresh = || Rates {
+            calls: bucket(),
+            others: bucket(),
+            openings: bucket(),
+            upgrades: Bucket::new(limits.upgrades_burst, limits.upgrades_per_second, now),
+        };
         self.rates.entry(principal.clone()).or_insert_with(fresh)
     }
 
@@ -206,8 +216,7 @@ impl Session {
         kept: Kept,
     ) -> Self {
         let now = clock::now();
-        let logs = BTreeMap::from([(0, Log::new(0, kept.clone()))]);
-        let seen = Seen { since: now, at: now, messages_in: 0, last: 0, logs };
+        let seen = Seen { since: now, at: now, messages_in: 0, streams: Streams::new(kept.clone()) };
         Self {
             id: SessionId::mint(),
             principal,
@@ -247,30 +256,17 @@ impl Session {
 
     /// A stream for the answer of one request.
     pub(super) fn stream(&self) -> Log {
-        let mut seen = self.seen.lock();
-        seen.logs.retain(|id, log| *id == 0 || !log.is_done());
-        // Behind these nobody came back; what runs is bounded by the edge.
-        let unread = seen.logs.iter().filter(|(id, log)| **id != 0 && log.has_ended());
-        let unread = unread.map(|(id, _)| *id).collect::<Vec<_>>();
-        let unread_max = if self.kept.is_full() { 0 } else { UNREAD_MAX };
-        for id in unread.iter().take(unread.len().saturating_sub(unread_max)) {
-            seen.logs.remove(id);
-        }
-        seen.last += 1;
-        let log = Log::new(seen.last, self.kept.clone());
-        let last = seen.last;
-        seen.logs.insert(last, log.clone());
-        log
+        self.seen.lock().streams.open(clock::now())
     }
 
     /// A stream by its number; 0 is that of messages that belong to no request.
     pub(super) fn log(&self, id: u64) -> Option<Log> {
-        self.seen.lock().logs.get(&id).cloned()
+        self.seen.lock().streams.get(id)
     }
 
     fn is_idle(&self) -> bool {
         let seen = self.seen.lock();
-        *self.in_flight.borrow() == 0 && seen.logs.values().all(Log::is_idle)
+        *self.in_flight.borrow() == 0 && seen.streams.are_idle()
     }
 }
 

@@ -10,11 +10,10 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use exai_actors::clock::{self, Instant};
 use futures_util::stream::{self, Stream};
-use parking_lot::Mutex;
 use rmcp::model::ErrorCode;
 use tokio::sync::watch;
 
-use super::arrival::{Arrival, Attending, Way};
+use super::arrival::{Arrival, Attending, Readers};
 use super::kept::Kept;
 
 /// Messages that one stream keeps.
@@ -32,8 +31,7 @@ const RETRY_MS: u64 = 1000;
 pub(in crate::mcp) struct Log {
     id: u64,
     state: Arc<watch::Sender<State>>,
-    /// Set by the engine's thread and taken by the connection's, once each; a lock of its own, as what a `watch` holds must be `Sync`.
-    way: Arc<Mutex<Way>>,
+    readers: Readers,
 }
 
 struct State {
@@ -46,6 +44,8 @@ struct State {
     code: Option<ErrorCode>,
     /// Connections that read it, ever: the newest one alone goes on.
     readers: u64,
+    /// Whether one of them was told how to come back.
+    resumable: bool,
     read_at: Option<Instant>,
 }
 
@@ -69,9 +69,10 @@ impl Log {
             ended: false,
             code: None,
             readers: 0,
+            resumable: false,
             read_at: None,
         };
-        Self { id, state: Arc::new(watch::Sender::new(state)), way: Arc::default() }
+        Self { id, state: Arc::new(watch::Sender::new(state)), readers: Readers::default() }
     }
 
     /// One message among several.
@@ -81,16 +82,18 @@ impl Log {
 
     /// A connection takes it. To be asked before anything can be said on it.
     pub(super) fn attend(&self) -> Attending {
-        self.way.lock().attending += 1;
-        Attending(Arc::clone(&self.way))
+        self.readers.attend()
+    }
+
+    /// Who takes it.
+    pub(super) fn readers(&self) -> Readers {
+        self.readers.clone()
     }
 
     /// The last message, and the outcome that it is.
     pub(super) fn finish(&self, text: &str, code: Option<ErrorCode>, arrival: Option<Arrival>) {
-        if let Some(Arrival { delivered, follower }) = arrival {
-            let mut way = self.way.lock();
-            way.follower = follower.filter(|_| way.attending > 0);
-            way.delivered = Some(delivered);
+        if let Some(arrival) = arrival {
+            self.readers.expect(arrival);
         }
         self.state.send_modify(|state| {
             state.keep(text);
@@ -103,10 +106,16 @@ impl Log {
         self.state.send_modify(|state| state.ended = true);
     }
 
-    /// Whether everything was said and a client has read it, or none of it matters.
-    pub(super) fn is_done(&self) -> bool {
+    /// Whether everything was said, and nobody can have a use for it at this time who read it so long before.
+    pub(super) fn is_done(&self, read_kept_for: Duration, now: Instant) -> bool {
         let state = self.state.borrow();
-        state.ended && (state.read_at.is_some() || state.messages.is_empty())
+        let read = |at| !state.resumable || now.duration_since(at) > read_kept_for;
+        state.ended && (state.messages.is_empty() || state.read_at.is_some_and(read))
+    }
+
+    /// Whether it was written whole to a client.
+    pub(super) fn is_read(&self) -> bool {
+        self.state.borrow().read_at.is_some()
     }
 
     /// Whether everything was said.
@@ -146,15 +155,7 @@ impl Log {
     /// The client has it whole.
     pub(super) fn delivered(&self) {
         self.state.send_modify(|state| state.read_at = Some(clock::now()));
-        let (delivered, follower) = {
-            let mut way = self.way.lock();
-            (way.delivered.take(), way.follower.take())
-        };
-        if let Some(delivered) = delivered {
-            delivered();
-        }
-        // In this order: who asks the same again from here on must find the answer delivered.
-        drop(follower);
+        self.readers.has_arrived();
     }
 
     /// The stream from its message number `next` on, as Server-Sent Events; with ids where it can be resumed. `held` lives as long as
@@ -168,6 +169,7 @@ impl Log {
         let mut number = 0;
         self.state.send_modify(|state| {
             state.readers += 1;
+            state.resumable |= resumable;
             number = state.readers;
         });
         let reader = Reader {
@@ -288,7 +290,8 @@ impl<T> Reader<T> {
     }
 }
 
-/// Lets the server write what it was given: a body whose connection has broken by then is dropped here.
+/// Waits until what was said is written. A body is asked for more only when nothing of it waits ([`crate::serving`]); once more after
+/// that, so that it is dropped here if its connection turns out to be broken. One that its client has closed properly is asked too.
 async fn written() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::task::yield_now().await;
 }

@@ -69,6 +69,8 @@ impl HttpTransport {
         if let Reading::Message(message) = &mut reading {
             match &mut **message {
                 JsonRpcMessage::Request(request) => {
+                    // The handler of a call lets go of it while nobody reads.
+                    request.request.extensions_mut().insert(log.readers());
                     // A fixture closes the stream of its own call.
                     #[cfg(feature = "conformance")]
                     request.request.extensions_mut().insert(log.clone());
@@ -117,9 +119,9 @@ impl HttpTransport {
         self.tells.in_flight.send_replace(self.routes.len());
     }
 
-    fn arrival(&self, Outcome { call, follower }: Outcome) -> Arrival {
+    fn arrival(&self, Outcome { call, seat }: Outcome) -> Arrival {
         let on_delivered = Arc::clone(&self.tells.on_delivered);
-        Arrival { delivered: Box::new(move || on_delivered(call)), follower }
+        Arrival { delivered: Box::new(move || on_delivered(call)), seat }
     }
 
     /// The stream of the request that a message belongs to.

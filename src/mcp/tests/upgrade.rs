@@ -106,3 +106,18 @@ async fn a_refused_upgrade_ends_its_connection() {
     let said = said_to(&server, refused.as_bytes(), |_| false).await;
     assert!(said.starts_with("HTTP/1.1 426") && said.contains("connection: close"), "{said}");
 }
+
+#[actix_web::test]
+async fn who_opens_too_fast_is_refused_before_the_upgrade_and_others_are_not() {
+    let limits = Limits { upgrades_burst: 3, upgrades_per_second: 0.01, ..Limits::default() };
+    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    for _ in 0..3 {
+        drop(server.connect().await.unwrap());
+    }
+    let answer = refused(&server, "GET", &upgrade_headers()).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.head.to_ascii_lowercase().contains("retry-after: "), "{answer:?}");
+    assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap()["error"]["kind"], "rate_limited");
+    let other = ws::open(server.address, "GET", "/mcp", &with("Authorization", "Bearer other")).await;
+    assert!(matches!(other.unwrap(), Opened::Ws(_)), "another principal has a rate of its own");
+}

@@ -38,3 +38,51 @@ async fn a_task_is_named_in_a_header_too() {
         assert_eq!(answer.messages().await[0]["error"]["code"], code, "{}", answer.got);
     }
 }
+
+#[actix_web::test]
+async fn a_header_that_says_two_things_is_refused_where_it_decides_where_a_message_belongs() {
+    let server = Server::start().await.unwrap();
+    let session = open(&server).await;
+    let of = ("Mcp-Session-Id", session.as_str());
+    let version = ("MCP-Protocol-Version", "2025-11-25");
+    let last = ("Last-Event-ID", "0-0");
+    for (method, headers) in [
+        ("POST", vec![of, version, version]),
+        ("POST", vec![of, of]),
+        ("GET", vec![of, version, version]),
+        ("GET", vec![of, last, last]),
+        ("DELETE", vec![of, of]),
+    ] {
+        let body = if method == "POST" { ping(json!(1)).to_string() } else { String::new() };
+        let mut refused = Exchange::begin(&server, method, &headers, &body).await;
+        assert_eq!(refused.status().await, 400, "{method} {headers:?}");
+        assert!(refused.whole().await.contains("invalid_arguments"), "{}", refused.got);
+    }
+    assert_eq!(ping_in(&server, &session).await, 200, "the session goes on");
+}
+
+#[actix_web::test]
+async fn a_body_in_a_coding_is_refused_by_the_name_of_what_is_taken() {
+    let server = Server::start().await.unwrap();
+    for (coding, status) in [("gzip", 415), ("identity, br", 415), ("Identity", 200)] {
+        let headers = [("Content-Encoding", coding)];
+        let mut answer = post(&server, &headers, &initialize("2025-11-25")).await;
+        assert_eq!(answer.status().await, status, "{coding}");
+        let names = answer.whole().await.contains("accept-encoding: identity\r\n");
+        assert_eq!(names, status == 415, "{}", answer.got);
+    }
+}
+
+#[actix_web::test]
+async fn what_a_client_gives_no_weight_it_does_not_take() {
+    let server = Server::start().await.unwrap();
+    for (accept, status) in [
+        ("application/json, text/event-stream;q=0", 406),
+        ("application/json;q=0.000, */*", 406),
+        ("text/*;q=0, */*", 406),
+        ("*/*;q=0, application/json, text/event-stream;q=0.001", 200),
+    ] {
+        let mut answer = post(&server, &[("Accept", accept)], &initialize("2025-11-25")).await;
+        assert_eq!(answer.status().await, status, "{accept}");
+    }
+}
