@@ -51,7 +51,7 @@ impl Replica {
     }
 
     /// What calls of this process bear in the journal.
-    pub(crate) fn id(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         &self.life.replica
     }
 
@@ -62,7 +62,7 @@ impl Replica {
 
     /// Every identity whose earlier life has ended: this process's own, and those left behind.
     pub(crate) fn ended(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.id()).chain(self.left_behind.iter().map(|slot| slot.id.as_str()))
+        std::iter::once(self.identity()).chain(self.left_behind.iter().map(|slot| slot.id.as_str()))
     }
 
     /// Lets go of what was left behind, once it is seen to: another process that starts may have the slots.
@@ -157,12 +157,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("state");
         let (first, second) = (Replica::take(Some(&place)), Replica::take(Some(&place)));
-        assert_ne!(first.id(), second.id());
-        assert_eq!(second.ended().collect::<Vec<_>>(), [second.id()], "the first one lives");
-        let (first_id, second_id) = (first.id().to_owned(), second.id().to_owned());
+        assert_ne!(first.identity(), second.identity());
+        assert_eq!(second.ended().collect::<Vec<_>>(), [second.identity()], "the first one lives");
+        let (first_id, second_id) = (first.identity().to_owned(), second.identity().to_owned());
         drop(first);
         let again = Replica::take(Some(&place));
-        assert_eq!(again.id(), first_id);
+        assert_eq!(again.identity(), first_id);
         drop((again, second));
         // Alone again, it sees to what the other one left.
         let alone = Replica::take(Some(&place));
@@ -177,8 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(Replica::take(Some(folder.path())));
         fs::write(folder.path().join("replica-0/id"), "").unwrap();
-        let id = Replica::take(Some(folder.path())).id().to_owned();
-        assert_eq!(Replica::take(Some(folder.path())).id(), id);
+        let id = Replica::take(Some(folder.path())).identity().to_owned();
+        assert_eq!(Replica::take(Some(folder.path())).identity(), id);
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         for place in [None, Some(file.join("state"))] {
             let replica = Replica::take(place.as_deref());
-            assert!(Uuid::try_parse(replica.id()).is_ok());
+            assert!(Uuid::try_parse(replica.identity()).is_ok());
             assert_eq!(replica.spool(1), None);
         }
     }

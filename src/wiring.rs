@@ -175,7 +175,7 @@ impl Inside {
             limits: limits(&config),
             queue_wait: config.limits.queue_wait,
             deadline: config.limits.deadline,
-            replica: replica.id().to_owned(),
+            replica: replica.identity().to_owned(),
             store: store.clone(),
             writer: writer.clone(),
             load,

@@ -50,7 +50,7 @@ pub(super) fn start(
         published: metrics.published.clone(),
         load: seen,
         facts: storage.facts,
-        replica: replica.id().to_owned(),
+        replica: replica.identity().to_owned(),
         life: replica.life().id.clone(),
         started_at: clock::utc_now(),
     };

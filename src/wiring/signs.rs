@@ -33,7 +33,7 @@ pub(super) fn watch(
         facts: scrape.facts.clone(),
         store: store.clone(),
         settings: config.alerts.clone(),
-        replica: replica.id().to_owned(),
+        replica: replica.identity().to_owned(),
     };
     actix_rt::spawn(vitals.watch(Beats::start(threads)));
     actix_rt::spawn(alerts.watch());
