@@ -168,6 +168,10 @@ async fn a_sessions_first_panic_costs_a_message_and_its_second_the_socket() {
     busy.client.begin("tools/list", serde_json::json!({})).await;
     assert_eq!(busy.client.close_code().await, 1011);
     until_panicked(&busy.world, 2).await;
+    let session = busy.world.db.texts("SELECT session_id AS t FROM calls ORDER BY id").await.pop().unwrap();
+    let output = busy.world.server.output();
+    let told = output.lines().filter(|line| line.contains("panicked")).collect::<Vec<_>>();
+    assert!(told.len() >= 4 && told.iter().all(|line| line.contains(&session)), "{told:?}");
     let mine = busy.world.db.texts("SELECT id AS t FROM calls ORDER BY id").await.pop().unwrap();
     let answer = busy.other.call("result", serde_json::json!({ "call_id": mine })).await;
     assert!(answer.text().contains("I go on"), "{}", answer.0);

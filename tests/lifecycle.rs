@@ -215,3 +215,53 @@ async fn a_postgres_that_stops_is_said_and_waited_for() {
     assert_eq!(world.server.health().await["components"]["storage"]["status"], "ok");
     client.until_at_rest().await;
 }
+
+#[tokio::test]
+#[ignore = "needs Postgres: tests/run starts one"]
+async fn a_postgres_that_freezes_is_waited_for_once() {
+    let mut postgres = Postgres::start();
+    let world = World::with(Database::on_server(&postgres.url).await, |with| {
+        with.set("EXAI_METRICS__FLUSH_S", "1");
+    })
+    .await;
+    let (mut client, mut other, mut reader) =
+        (world.client().await, world.client().await, world.client().await);
+    let before = client.chat("before").await;
+    let thread = json!({ "prompt": "go on", "continuation_id": before.of_receipt("conversation_id") });
+    world.next("delay=1500+tokens=30");
+    let running = other.begin_call("chat", json!({ "prompt": "in the middle" })).await;
+    world.until_asked(2).await;
+    postgres.order("pause_postgres");
+    let asked = clock::now();
+    let reading = reader.begin_call("chat", thread.clone()).await;
+    assert_eq!(client.chat("the first").await.kind(), "storage_unavailable");
+    let bound = Duration::from_secs(8);
+    assert!(clock::now() - asked < bound, "{:?}", clock::now() - asked);
+    let asked = clock::now();
+    for n in 0..20 {
+        assert_eq!(client.chat(&format!("number {n}")).await.kind(), "storage_unavailable");
+    }
+    assert!(clock::now() - asked < Duration::from_secs(2), "{:?}", clock::now() - asked);
+    let paid = other.reply(running).await;
+    assert!(paid.text().contains("in the middle"), "an answer that is paid for is in the spool: {}", paid.0);
+    // A conversation is read before its call is written: the last read that waits is the one that began before it was sure.
+    assert_eq!(reader.reply(reading).await.kind(), "storage_unavailable");
+    assert_eq!(reader.call("chat", thread.clone()).await.kind(), "storage_unavailable");
+    let asked = clock::now();
+    for _ in 0..10 {
+        assert_eq!(reader.call("chat", thread.clone()).await.kind(), "storage_unavailable");
+    }
+    assert!(clock::now() - asked < Duration::from_secs(2), "{:?}", clock::now() - asked);
+    postgres.order("unpause_postgres");
+    let thawed = clock::now();
+    while client.call("chat", thread.clone()).await.is_error() {
+        assert!(clock::now() - thawed < bound, "it takes no calls");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.until_closed().await;
+    assert_eq!(world.db.states().await, ["completed"; 3], "what was refused is not in the journal");
+    assert_eq!(world.kimi.journal().len(), 3, "nor was it sent");
+    client.until_at_rest().await;
+    let (code, said) = world.server.command("audit").await;
+    assert_eq!(code, Some(0), "{said}");
+}

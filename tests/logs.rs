@@ -75,13 +75,19 @@ impl Line {
     }
 }
 
-/// The lines since `before`, once one of them tells the end of a call.
+/// What an operator did between two calls: the pipe may bring it late.
+fn is_of_operator(line: &Line) -> bool {
+    line.field("operator").is_some() || line.message == "breaker closed"
+}
+
+/// The lines since `before` but those of an operator, once one of them tells the end of a call.
 async fn lines_of_call(world: &World, format: &str, before: usize) -> Vec<Line> {
     let by = clock::now() + SOON;
     loop {
         let output = world.server.output();
         if let Some((whole, _)) = output[before..].rsplit_once('\n') {
-            let lines = whole.lines().map(|line| Line::read(format, line)).collect::<Vec<_>>();
+            let lines = whole.lines().map(|line| Line::read(format, line));
+            let lines = lines.filter(|line| !is_of_operator(line)).collect::<Vec<_>>();
             if lines.iter().any(|line| line.message == "call ended") {
                 return lines;
             }

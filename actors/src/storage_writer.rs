@@ -6,6 +6,7 @@ pub mod batch;
 mod committer;
 mod link;
 pub mod messages;
+mod reach;
 mod retention;
 mod spooling;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use exai_actors::error::{CallError, ErrorKind};
 use exai_actors::ids::{Principal, SessionId};
 use exai_actors::tools::{Definition, Toolbox};
+use exai_actors::trail::Trail;
 use futures_util::FutureExt;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
@@ -67,6 +68,10 @@ impl Handler {
         let definition = toolbox.definitions().iter().find(|definition| definition.name == tool)?;
         Some(Cow::Borrowed(&definition.input_schema))
     }
+
+    fn trail(&self) -> Trail {
+        Trail { session: Some(self.session), ..Trail::default() }
+    }
 }
 
 impl ServerHandler for Handler {
@@ -124,7 +129,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        resources::list(&self.toolbox, &self.principal, request).await
+        self.trail().follow(resources::list(&self.toolbox, &self.principal, request)).await
     }
 
     async fn list_resource_templates(
@@ -140,7 +145,8 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.toolbox, &self.principal, &request.uri).await.map(Into::into)
+        let read = resources::read(&self.toolbox, &self.principal, &request.uri);
+        self.trail().follow(read).await.map(Into::into)
     }
 
     async fn complete(
@@ -148,7 +154,7 @@ impl ServerHandler for Handler {
         request: CompleteRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        completions::complete(&self.toolbox, &self.principal, request).await
+        self.trail().follow(completions::complete(&self.toolbox, &self.principal, request)).await
     }
 
     async fn list_prompts(

@@ -16,6 +16,7 @@ use exai_actors::session;
 use exai_actors::session::messages::{Ended, Link, Outbox, Settings};
 use exai_actors::storage::rows::{EndedSession, NewSession};
 use exai_actors::tools::Toolbox;
+use exai_actors::trail::Trail;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -143,14 +144,17 @@ async fn upgrade(request: HttpRequest, payload: web::Payload, door: web::Data<Do
         Ok(place) => place,
         Err(no_place) => return monitor::refused(&request, refused_for_place(no_place)),
     };
-    let started = session::start(&request, payload, &[SUBPROTOCOL], door.session, Box::new(place));
+    let id = SessionId::mint();
+    let trail = Trail { session: Some(id), ..Trail::default() };
+    let start = || session::start(&request, payload, &[SUBPROTOCOL], door.session, Box::new(place));
+    let started = trail.within(start);
     let (response, link) = match started {
         Ok(started) => started,
         Err(not_an_upgrade) => return monitor::refused(&request, refused_upgrade(not_an_upgrade)),
     };
     let door = door.into_inner();
     let (sessions, monitor) = (door.sessions.clone(), Monitor::opened(&request));
-    actix_web::rt::spawn(sessions.track_future(serve(door, pass, link, monitor)));
+    actix_web::rt::spawn(sessions.track_future(serve(door, pass, (id, link), monitor)));
     response
 }
 
@@ -162,10 +166,9 @@ fn refuse(text: &str) -> Option<String> {
 }
 
 /// The life of one connection.
-async fn serve(door: Arc<Door>, pass: Pass, link: Link, monitor: Monitor) {
+async fn serve(door: Arc<Door>, pass: Pass, (id, link): (SessionId, Link), monitor: Monitor) {
     let principal = pass.principal.clone();
     let Link { inbound, outbox, ended } = link;
-    let id = SessionId::mint();
     let (pending, still_pending) = watch::channel(Pending::default());
     let gone = CancellationToken::new();
     let introduced = Arc::new(AtomicBool::new(false));

@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, ResponseError, web};
 use exai_actors::clock::{self, Instant};
 use exai_actors::health::HealthBoard;
-use exai_actors::ids::ProviderName;
+use exai_actors::ids::{ProviderName, SessionId};
 use exai_actors::mail;
 use exai_actors::meter::{self, Counter, Delta};
 use exai_actors::models::CurrentCatalogue;
@@ -206,11 +206,11 @@ fn hooks(writer: Addr<StorageWriter>) -> Hooks {
     Hooks {
         on_open: Arc::new(move |session| {
             meter::add(Counter::SessionsOpened, &[&session.transport], 1);
-            note(mail::tell(&written, unheard(Record::SessionOpened(session))));
+            note(session.id, mail::tell(&written, unheard(Record::SessionOpened(session))));
         }),
         on_close: Arc::new(move |transport, session| {
             meter::add(Counter::SessionsClosed, &[transport], 1);
-            note(mail::tell(&writer, unheard(Record::SessionEnded(session))));
+            note(session.id, mail::tell(&writer, unheard(Record::SessionEnded(session))));
         }),
         on_delivered: Arc::new(move |call| {
             let record = Record::CallDelivered { call, at: clock::utc_now() };
@@ -227,9 +227,9 @@ fn unheard(record: Record) -> Write {
     Write { record, done: oneshot::channel().0 }
 }
 
-fn note(told: Result<(), mail::MailError>) {
+fn note(session: SessionId, told: Result<(), mail::MailError>) {
     if let Err(error) = told {
         meter::add(Counter::Dropped, &["session_records"], 1);
-        log::warn!("a session was not noted: {error}");
+        log::warn!(session:%; "a session was not noted: {error}");
     }
 }

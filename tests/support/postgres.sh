@@ -111,6 +111,8 @@ _postgres_processes() {
 
 stop_postgres() {
     [ -n "${_postgres_home:-}" ] || return 0
+    # A test that failed may have left it frozen, and then it does not stop.
+    unpause_postgres 2>/dev/null
     (cd "$_postgres_home" && _as_postgres "$EXAI_TEST_POSTGRES_BIN/pg_ctl" stop --mode=immediate \
         --pgdata="$EXAI_TEST_POSTGRES_DATA") >/dev/null 2>&1
     rm -rf "$_postgres_home"

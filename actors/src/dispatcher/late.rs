@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::clock;
 use crate::storage_writer::messages::{Record, WriteError, Written};
 use crate::storage_writer::{StorageWriter, write};
+use crate::trail::Trail;
 
 /// How many may wait. Beyond them a call is left to its lease, which closes it as one of which nobody knows what became.
 const WAITING_MAX: usize = 1024;
@@ -31,18 +32,19 @@ impl Default for Late {
 impl Late {
     /// Writes an end as soon as the database takes it, without anybody waiting for that.
     pub(super) fn write(&self, writer: &Addr<StorageWriter>, end: Record) {
-        let (call, kind) = (end.call().map(|call| call.to_string()).unwrap_or_default(), end.kind());
+        let (call, kind) = (end.trail().call.map(|call| call.to_string()).unwrap_or_default(), end.kind());
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             log::error!(call = call.as_str(), record = kind; "too many ends wait; this call is left to its lease");
             return;
         };
         let writer = writer.clone();
-        tokio::task::spawn_local(async move {
+        let writing = async move {
             if let Err(error) = persist(&writer, end, WAITS, TRY_EVERY).await {
                 log::error!(call = call.as_str(), record = kind; "the end of a call was given up: {error}");
             }
             drop(place);
-        });
+        };
+        tokio::task::spawn_local(Trail::current().follow(writing));
     }
 }
 

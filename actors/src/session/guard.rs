@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::messages::Refuse;
 use crate::clock::{self, Instant};
+use crate::trail::Trail;
 
 /// Panics in handling a message that a session outlives.
 const PANICS_MAX: u32 = 1;
@@ -59,6 +60,8 @@ pub(super) struct Guard<S> {
     life: Option<Pin<Box<S>>>,
     shared: Rc<Shared>,
     refuse: Refuse,
+    /// The one that it was made on, which every line of the session's is on.
+    trail: Trail,
     panics: u32,
     /// What the session wrote and the socket has not been given yet.
     rest: Bytes,
@@ -66,7 +69,8 @@ pub(super) struct Guard<S> {
 
 impl<S> Guard<S> {
     pub(super) fn new(life: S, shared: Rc<Shared>, refuse: Refuse) -> Self {
-        Self { life: Some(Box::pin(life)), shared, refuse, panics: 0, rest: Bytes::new() }
+        let life = Some(Box::pin(life));
+        Self { life, shared, refuse, trail: Trail::current(), panics: 0, rest: Bytes::new() }
     }
 
     /// What is written after a panic.
@@ -108,25 +112,35 @@ where
 
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.shared.stalled.is_cancelled() {
+        this.trail.within(|| this.poll(task))
+    }
+}
+
+impl<S, E> Guard<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: From<io::Error>,
+{
+    fn poll(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> {
+        if self.shared.stalled.is_cancelled() {
             // An error, and not the end: that would wait until the peer has taken what is left.
-            this.rest.clear();
+            self.rest.clear();
             return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
         }
-        if !this.rest.is_empty() {
-            return Poll::Ready(Some(Ok(this.next_chunk())));
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.next_chunk())));
         }
-        this.shared.behind_since.set(None);
-        let Some(life) = &mut this.life else { return Poll::Ready(None) };
+        self.shared.behind_since.set(None);
+        let Some(life) = &mut self.life else { return Poll::Ready(None) };
         match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll_next(task))) {
             Ok(Poll::Ready(Some(Ok(bytes)))) => {
-                this.rest = bytes;
-                return Poll::Ready(Some(Ok(this.next_chunk())));
+                self.rest = bytes;
+                return Poll::Ready(Some(Ok(self.next_chunk())));
             }
             Ok(polled) => return polled,
             Err(_) => {}
         }
-        let written = this.contain();
+        let written = self.contain();
         if !written.is_empty() {
             return Poll::Ready(Some(Ok(written.freeze())));
         }

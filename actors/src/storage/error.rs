@@ -13,6 +13,9 @@ pub enum StorageError {
     /// Every connection of the pool stayed busy, or the database did not answer.
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
+    /// It has not answered since a read waited for it in vain, and is not asked again before it does.
+    #[error("the database has not answered for a while")]
+    Silent,
     /// The database refused the query.
     #[error("the database could not {operation}")]
     Query {

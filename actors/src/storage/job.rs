@@ -103,6 +103,19 @@ impl Down {
     pub(crate) fn because(words: &str) -> Self {
         Self { words: words.to_owned(), lost: false }
     }
+
+    /// The same, in the database's own words: what it refused holds nothing of anyone's.
+    pub(crate) fn of_probe(refusal: &Refusal) -> Self {
+        let down = Self::from(refusal);
+        match refusal {
+            Refusal::Database(error) => {
+                Self { words: format!("the database takes no writes: {error}"), ..down }
+            }
+            Refusal::Missing(_) | Refusal::TimedOut | Refusal::LostConnection | Refusal::Unconfirmed(_) => {
+                down
+            }
+        }
+    }
 }
 
 impl From<&Refusal> for Down {

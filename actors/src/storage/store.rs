@@ -18,6 +18,7 @@ use super::rows::{Books, StoredCall, Thread};
 use crate::clock::{self, UtcMillis};
 use crate::health::{HealthBoard, Status};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal};
+use silence::{IN_VAIN_AFTER, Silence};
 
 /// The name of the reads on the health board.
 pub const READS_COMPONENT: &str = "storage_reads";
@@ -30,6 +31,7 @@ pub struct Store {
     pool: DatabasePool,
     board: HealthBoard,
     well: Arc<AtomicBool>,
+    silence: Arc<Silence>,
     within: Duration,
 }
 
@@ -39,8 +41,15 @@ enum DatabasePool {
     Postgres(Pool<AsyncPgConnection>),
 }
 
-/// Runs one read on a connection of whichever database it is: one text, expanded for both.
+/// Runs one read, unless the database is silent.
 macro_rules! read {
+    ($store:expr, $($query:tt)*) => {
+        if $store.silence.is_known() { Err(StorageError::Silent) } else { ask!($store, $($query)*) }
+    };
+}
+
+/// Runs one read on a connection of whichever database it is: one text, expanded for both.
+macro_rules! ask {
     ($store:expr, $module:ident::$read:ident($($argument:ident),*)) => {
         match &$store.pool {
             DatabasePool::Sqlite(pool) => {
@@ -70,6 +79,7 @@ macro_rules! read {
 }
 
 mod history;
+mod silence;
 
 impl Store {
     /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
@@ -104,7 +114,8 @@ impl Store {
             }
         };
         let pool = pool.map_err(|_| StorageError::Closed)?;
-        Ok(Self { pool, board, well: Arc::new(AtomicBool::new(true)), within: OPERATION_WITHIN })
+        let (well, silence) = (Arc::new(AtomicBool::new(true)), Arc::default());
+        Ok(Self { pool, board, well, silence, within: OPERATION_WITHIN })
     }
 
     /// Loads a conversation of this principal with its newest turns, oldest first, in one query. A conversation of someone else
@@ -171,9 +182,9 @@ impl Store {
         read!(self, books::books(replica, since, life))
     }
 
-    /// Asks whether the database answers.
+    /// Asks whether the database answers, be it silent or not.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        read!(self, read::ping())
+        ask!(self, read::ping())
     }
 
     /// Ends a read that takes too long, and tells the board when the reads begin or cease to work.
@@ -181,6 +192,7 @@ impl Store {
         &self,
         read: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
+        let asked = clock::now();
         let outcome = match tokio::time::timeout(self.within, read).await {
             Ok(outcome) => outcome,
             Err(_) => Err(StorageError::TimedOut(self.within)),
@@ -192,6 +204,9 @@ impl Store {
                 Err(error) => (Status::Down, in_words(error)),
             };
             self.board.set(READS_COMPONENT, status, detail, clock::utc_now());
+        }
+        if !well && clock::now() - asked >= IN_VAIN_AFTER {
+            self.silence.suspect(self);
         }
         outcome
     }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::batch::{Batch, Limits};
 use super::link::Link;
 use super::messages::{Record, Write, WriteError, WriterFacts, Written};
+use super::reach::Reach;
 use super::spooling::Spooling;
 use crate::clock;
 use crate::events::{self, Direction, Facts, Kind, Lot, Weight};
@@ -89,37 +90,61 @@ pub(super) struct Setup {
     pub(super) spool: Option<SpoolSettings>,
 }
 
+/// What there is to do.
+enum Due {
+    Writes,
+    Look,
+    /// The probe of a database that was away has ended.
+    Probed(Option<Down>),
+}
+
 /// Commits what waits, for ever.
 pub(super) async fn run(waiting: Rc<Waiting>, setup: Setup) {
-    let link = Link::new(setup.url.clone(), setup.durability);
+    let reach = Reach::new(Link::new(setup.url.clone(), setup.durability));
     let spooling = Spooling::open(setup.spool.clone()).await;
-    let mut committer = Committer { setup, link, spooling, waiting };
-    let mut well = committer.look(true).await;
+    let mut committer = Committer { setup, reach, spooling, waiting: Rc::clone(&waiting) };
+    committer.look(true).await;
     loop {
-        if tokio::time::timeout(PING_EVERY, committer.waiting.wake.notified()).await.is_err() {
-            // After a failure only a write shows that writes go through again.
-            well = committer.look(!well).await;
-            continue;
-        }
-        loop {
-            let taken = committer.waiting.batch.borrow_mut().take();
-            if taken.is_empty() {
-                break;
-            }
-            well = committer.commit(taken).await;
+        let due = tokio::select! {
+            () = waiting.wake.notified() => Due::Writes,
+            due = committer.due() => due,
+        };
+        match due {
+            Due::Writes => committer.commit_all().await,
+            Due::Look => committer.look(false).await,
+            Due::Probed(down) => committer.probed(down).await,
         }
     }
 }
 
 struct Committer {
     setup: Setup,
-    link: Link,
+    reach: Reach,
     spooling: Spooling,
     waiting: Rc<Waiting>,
 }
 
 impl Committer {
-    async fn commit(&mut self, taken: Vec<(Record, Caller)>) -> bool {
+    /// Waits for what is due beside the writes; dropping the future loses nothing.
+    async fn due(&mut self) -> Due {
+        if self.reach.is_away() {
+            return Due::Probed(self.reach.probed().await);
+        }
+        tokio::time::sleep(PING_EVERY).await;
+        Due::Look
+    }
+
+    async fn commit_all(&mut self) {
+        loop {
+            let taken = self.waiting.batch.borrow_mut().take();
+            if taken.is_empty() {
+                break;
+            }
+            self.commit(taken).await;
+        }
+    }
+
+    async fn commit(&mut self, taken: Vec<(Record, Caller)>) {
         let started = clock::now();
         let rows = taken.len();
         self.waiting.in_flight.set(rows);
@@ -128,7 +153,7 @@ impl Committer {
         let mut done = match self.replay().await {
             Ok(()) => {
                 let job = Job::Write(Arc::clone(&records), self.rules());
-                telling(&self.setup.board, self.link.run(job)).await
+                telling(&self.setup.board, self.reach.run(job)).await
             }
             Err(down) => Done::unavailable(rows, down),
         };
@@ -138,29 +163,42 @@ impl Committer {
         self.publish(&done, took);
         self.tell_commit(&done, took);
         // Who hears that the database is away finds the board saying so.
-        let well = self.report(done.down.as_ref());
+        self.report(done.down.as_ref());
         for (caller, outcome) in callers.into_iter().zip(done.outcomes.iter().cloned()) {
             // Nobody need listen.
             drop(caller.send(outcome));
         }
         self.waiting.settle();
-        well
     }
 
     /// Asks how the database is, and writes what waits in the spool if it is well.
-    async fn look(&mut self, thoroughly: bool) -> bool {
+    async fn look(&mut self, thoroughly: bool) {
         self.spooling.reopen().await;
-        let mut down = telling(&self.setup.board, self.link.run(Job::Ping { thoroughly })).await.down;
+        let down = telling(&self.setup.board, self.reach.run(Job::Ping { thoroughly })).await.down;
+        self.seen(down).await;
+    }
+
+    /// The same, where a probe has asked.
+    async fn probed(&mut self, down: Option<Down>) {
+        self.spooling.reopen().await;
+        self.seen(down).await;
+    }
+
+    async fn seen(&mut self, mut down: Option<Down>) {
         if down.is_none() {
             down = self.replay().await.err();
         }
         self.publish_spool();
-        self.report(down.as_ref())
+        self.report(down.as_ref());
     }
 
     async fn replay(&mut self) -> Result<(), Down> {
+        if self.reach.is_away() {
+            // Nothing would be written of what is read from the disk.
+            return Ok(());
+        }
         let rules = self.rules();
-        self.spooling.replay(&mut self.link, rules).await
+        self.spooling.replay(&mut self.reach, rules).await
     }
 
     fn rules(&self) -> Rules {
@@ -213,7 +251,7 @@ impl Committer {
     }
 
     /// Tells the board how the database is, and the log when that changes.
-    fn report(&self, down: Option<&Down>) -> bool {
+    fn report(&self, down: Option<&Down>) {
         let Setup { url, durability, board, .. } = &self.setup;
         let (status, mut detail) = match down {
             None => (Status::Ok, format!("{}, {}", url.kind(), durability.in_words())),
@@ -234,7 +272,6 @@ impl Committer {
         }
         detail.push_str(&self.spooling.in_words());
         board.set(COMPONENT, status, detail, clock::utc_now());
-        status == Status::Ok
     }
 }
 

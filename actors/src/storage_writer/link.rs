@@ -1,15 +1,12 @@
-//! The writer's own connection: made when it is needed, dropped when it fails, not asked again before a growing wait is over. It
-//! knows no mailbox and no caller.
+//! The writer's own connection: made when it is needed, dropped when it fails. It knows no mailbox and no caller.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use crate::clock::{self, Instant};
 use crate::storage::backend::{InlineSqlite, postgres, sqlite};
 use crate::storage::connect::{self, OPERATION_WITHIN, Purpose};
 use crate::storage::error::ConnectError;
@@ -21,18 +18,12 @@ use crate::storage::{Durability, Url};
 const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 /// The usual isolation; the statements lock what they must.
 const POSTGRES_BEGIN: &str = "BEGIN";
-/// The wait after the first failure; it doubles with each further one.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-/// The longest wait before the database is asked again.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The connection and what is known of it.
 pub(super) struct Link {
     url: Url,
     durability: Durability,
     state: State,
-    failures: u32,
-    retry_at: Option<Instant>,
 }
 
 enum State {
@@ -45,39 +36,24 @@ enum State {
 
 impl Link {
     pub(super) fn new(url: Url, durability: Durability) -> Self {
-        Self { url, durability, state: State::None, failures: 0, retry_at: None }
+        Self { url, durability, state: State::None }
     }
 
-    /// Does a job. A write is refused at once while the database is being left alone after failures; a ping never is.
+    /// The link itself; what stays is one without a connection.
+    pub(super) fn take(&mut self) -> Self {
+        let state = std::mem::replace(&mut self.state, State::None);
+        Self { url: self.url.clone(), durability: self.durability, state }
+    }
+
+    /// Does a job.
     pub(super) async fn run(&mut self, job: Job) -> Done {
-        if let (Some(down), Job::Write(..)) = (self.left_alone(), &job) {
-            return Done::unavailable(job.records(), down);
-        }
         let fresh = matches!(self.state, State::None | State::Stuck(_));
-        let mut done = self.run_once(job.clone()).await;
+        let done = self.run_once(job.clone()).await;
         if !fresh && done.down.as_ref().is_some_and(|down| down.lost) {
             // An idle connection may have died unseen. Writing the same records a second time changes nothing.
-            done = self.run_once(job).await.after(&done);
+            return self.run_once(job).await.after(&done);
         }
-        self.note(done.down.is_none());
         done
-    }
-
-    /// Why no write is tried just now, if none is.
-    pub(super) fn left_alone(&self) -> Option<Down> {
-        let left_alone = self.retry_at.is_some_and(|at| clock::now() < at);
-        left_alone.then(|| Down::because("the database was not available a moment ago"))
-    }
-
-    fn note(&mut self, well: bool) {
-        if well {
-            self.failures = 0;
-            self.retry_at = None;
-            return;
-        }
-        let wait = BACKOFF_FIRST.saturating_mul(2u32.saturating_pow(self.failures)).min(BACKOFF_MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(clock::now() + wait);
     }
 
     /// The connection is made if there is none, and kept only if nothing is wrong with it.

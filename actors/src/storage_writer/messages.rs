@@ -13,6 +13,7 @@ use crate::storage::rows::{
     Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent, NewLife,
     NewSession, Outdated,
 };
+use crate::trail::Trail;
 
 /// One write. It is answered through `done` once it is durable, or has failed; dropping the asking task does not take it back.
 #[derive(Message)]
@@ -240,12 +241,20 @@ impl Record {
         }
     }
 
-    /// The one call that it is about, for logs.
-    pub(crate) fn call(&self) -> Option<CallId> {
-        self.subjects().into_iter().flatten().find_map(|subject| match subject {
-            Subject::Call(call) => Some(call),
-            Subject::Conversation(_) | Subject::Session(_) | Subject::Metrics | Subject::Everything => None,
-        })
+    /// Whose it is, for logs: as far as it says so itself.
+    pub(crate) fn trail(&self) -> Trail {
+        let mut trail = Trail::default();
+        if let Self::CallOpened(call, _) = self {
+            trail.session = Some(call.session);
+        }
+        for subject in self.subjects().into_iter().flatten() {
+            match subject {
+                Subject::Call(call) => trail.call = Some(call),
+                Subject::Session(session) => trail.session = Some(session),
+                Subject::Conversation(_) | Subject::Metrics | Subject::Everything => {}
+            }
+        }
+        trail
     }
 
     /// Its size in bytes, roughly: what the limits of the writer count.

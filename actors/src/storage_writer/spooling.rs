@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::link::Link;
 use super::messages::{Record, WriteError, Written};
+use super::reach::Reach;
 use crate::storage::job::{Down, Job, Rules};
 use crate::storage::spool::{self, Spool, SpoolSettings};
 
@@ -118,9 +118,9 @@ impl Spooling {
 
     /// Writes what waits, oldest first, until nothing does. What the database refuses is dropped, and the log says so; what it
     /// cannot take now stays.
-    pub(super) async fn replay(&mut self, link: &mut Link, rules: Rules) -> Result<(), Down> {
+    pub(super) async fn replay(&mut self, reach: &mut Reach, rules: Rules) -> Result<(), Down> {
         while let Some(spool) = self.left_behind.pop() {
-            match self.replay_one(spool, link, rules).await {
+            match self.replay_one(spool, reach, rules).await {
                 Ok(None) => {}
                 Ok(Some(spool)) => {
                     if let Err(error) = blocking(move || spool.remove()).await {
@@ -134,7 +134,7 @@ impl Spooling {
             }
         }
         if let Some(spool) = self.own.take_if(|spool| spool.rows() > 0) {
-            match self.replay_one(spool, link, rules).await {
+            match self.replay_one(spool, reach, rules).await {
                 Ok(own) => self.own = own,
                 Err((spool, down)) => {
                     self.own = Some(spool);
@@ -149,16 +149,11 @@ impl Spooling {
     async fn replay_one(
         &mut self,
         mut spool: Spool,
-        link: &mut Link,
+        reach: &mut Reach,
         rules: Rules,
     ) -> Result<Option<Spool>, (Spool, Down)> {
         let before = spool.rows();
         loop {
-            if spool.rows() > 0
-                && let Some(down) = link.left_alone()
-            {
-                return Err((spool, down));
-            }
             let read = blocking(move || {
                 let oldest = spool.oldest(REPLAY_ROWS_MAX, REPLAY_BYTES_MAX)?;
                 Ok((spool, oldest))
@@ -174,7 +169,7 @@ impl Spooling {
             let Some(mut oldest) = oldest else { break };
             let records = Arc::new(std::mem::take(&mut oldest.records));
             if !records.is_empty() {
-                let done = link.run(Job::Write(records, rules)).await;
+                let done = reach.run(Job::Write(records, rules)).await;
                 if let Some(down) = done.down {
                     return Err((spool, down));
                 }

@@ -102,7 +102,7 @@ impl Toolbox {
     pub fn cancel(&self, caller: &Caller, call: CallId, follower: Follower) {
         let cancel = Cancel { principal: caller.principal.clone(), call, follower: Some(follower) };
         if mail::tell(&self.parts.dispatcher, cancel).is_err() {
-            log::warn!(call = call.to_string().as_str(); "a cancel was not delivered");
+            log::warn!(call:%, session:% = caller.session; "a cancel was not delivered");
         }
     }
 

@@ -8,6 +8,7 @@ mod outages;
 mod records;
 mod recovery;
 mod rollups;
+mod silence;
 mod spool;
 mod tls;
 mod world;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use exai_actors::clock;
 use exai_actors::health::Status;
 use exai_actors::ids::{CallId, ConversationId};
-use exai_actors::storage::{StorageError, Url};
+use exai_actors::storage::Url;
 use exai_actors::storage_writer;
 use exai_actors::storage_writer::messages::{Record, WriteError, Written};
 
@@ -21,7 +21,7 @@ const CHILD_DATABASE: &str = "EXAI_TEST_CHILD_DATABASE";
 /// Acknowledged calls after which the child is killed.
 const ACKNOWLEDGED: usize = 300;
 
-fn opened(id: CallId) -> Record {
+pub(crate) fn opened(id: CallId) -> Record {
     Record::CallOpened(call(id, "ann", None), Some(attempt(id, 1)))
 }
 
@@ -43,10 +43,13 @@ async fn a_locked_file_is_unavailable_and_recovers() {
         other.batch_execute("BEGIN EXCLUSIVE").unwrap();
         assert_eq!(world.write(opened(CallId::mint())).await, Err(WriteError::Unavailable));
         world.until(Status::Down).await;
-        // While it is left alone after a failure, the refusal comes at once.
+        // The probe alone waits for it from here on.
         let asked = clock::now();
-        assert_eq!(world.write(opened(CallId::mint())).await, Err(WriteError::Unavailable));
-        assert!(clock::now() - asked < Duration::from_secs(5));
+        for _ in 0..20 {
+            assert_eq!(world.write(opened(CallId::mint())).await, Err(WriteError::Unavailable));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(clock::now() - asked < Duration::from_secs(2), "{:?}", clock::now() - asked);
         // Readers do not wait for the writer.
         world.store.ping().await.unwrap();
     }
@@ -246,24 +249,4 @@ async fn a_killed_server_loses_nothing_acknowledged() {
         let stored = world.store.load_call(&principal("ann"), *id).await.unwrap();
         assert!(stored.is_some(), "{id} was acknowledged and is lost");
     }
-}
-
-#[actix::test]
-#[ignore = "needs Postgres: tests/run starts one"]
-async fn a_server_that_hangs_only_times_out() {
-    let mut server = Server::start("");
-    let world = World::new(Db::on_server(&server.url).await);
-    world.done(opened(CallId::mint())).await;
-    world.store.ping().await.unwrap();
-    server.order("pause_postgres");
-    let asked = clock::now();
-    let (read, written) = tokio::join!(world.store.ping(), world.write(opened(CallId::mint())));
-    assert!(matches!(read, Err(StorageError::TimedOut(_))), "{read:?}");
-    assert_eq!(written, Err(WriteError::Unavailable));
-    assert!(clock::now() - asked < Duration::from_secs(12));
-    assert_eq!(world.board.get("storage").unwrap().status, Status::Down);
-    server.order("unpause_postgres");
-    world.until(Status::Ok).await;
-    world.store.ping().await.unwrap();
-    world.done(opened(CallId::mint())).await;
 }

@@ -17,7 +17,11 @@ pub(crate) async fn run(conn: &mut Conn<'_>, begin: &str, job: &Job) -> Done {
         Job::Write(records, rules) => batch(conn, begin, records, *rules).await,
         Job::Ping { thoroughly } => {
             let pinged = if *thoroughly { probe(conn, begin).await } else { ping(conn).await };
-            Done { outcomes: Vec::new(), commits: 0, down: pinged.err().map(|refusal| Down::from(&refusal)) }
+            Done {
+                outcomes: Vec::new(),
+                commits: 0,
+                down: pinged.err().map(|refusal| Down::of_probe(&refusal)),
+            }
         }
     }
 }
@@ -60,17 +64,18 @@ async fn alone(
         Err(refusal) => refusal,
     };
     // Where the error does not say whose fault it is, a write that is surely in order does.
-    let row = match refusal.blame() {
-        Blame::Row => true,
-        Blame::Database => false,
-        Blame::Unclear => probe(conn, begin).await.is_ok(),
+    let down = match refusal.blame() {
+        Blame::Row => None,
+        Blame::Database => Some(Down::from(&refusal)),
+        Blame::Unclear => probe(conn, begin).await.err().map(|refusal| Down::of_probe(&refusal)),
     };
-    if row {
-        let call = record.call().map(|call| call.to_string()).unwrap_or_default();
-        log::error!(record = record.kind(), call = call.as_str(); "the database refused a row: {}", refusal.for_people());
+    if down.is_none() {
+        record.trail().within(|| {
+            log::error!(record = record.kind(); "the database refused a row: {}", refusal.for_people());
+        });
         return Err(WriteError::Refused);
     }
-    done.down = Some(Down::from(&refusal));
+    done.down = down;
     Err(unavailable(&refusal))
 }
 

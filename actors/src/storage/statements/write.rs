@@ -30,9 +30,17 @@ pub(crate) async fn rollback(conn: &mut Conn<'_>) -> QueryResult<()> {
     conn.batch_execute("ROLLBACK").await
 }
 
-/// A write that changes nothing that anyone reads: whether it commits says whether the database takes writes.
+/// A write that changes nothing that anyone reads: whether it commits says whether the database takes writes. It touches each table
+/// that a call needs, for one of them alone may be gone, or locked by somebody else.
 pub(crate) async fn probe(conn: &mut Conn<'_>, at: i64) -> QueryResult<()> {
-    diesel::update(storage_probe::table).set(storage_probe::at.eq(at)).execute(conn).await.map(|_| ())
+    diesel::update(storage_probe::table).set(storage_probe::at.eq(at)).execute(conn).await?;
+    diesel::update(calls::table.find("")).set(calls::tool.eq("")).execute(conn).await?;
+    diesel::update(attempts::table.filter(attempts::call_id.eq("")))
+        .set(attempts::host.eq(""))
+        .execute(conn)
+        .await?;
+    diesel::update(conversations::table.find("")).set(conversations::tool.eq("")).execute(conn).await?;
+    diesel::update(messages::table.find("")).set(messages::tool.eq("")).execute(conn).await.map(|_| ())
 }
 
 /// Writes one record inside the caller's transaction.
