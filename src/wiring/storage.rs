@@ -24,8 +24,8 @@ use crate::replica::Replica;
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// How often it is asked whether the database can be read.
 const READS_PING_EVERY: Duration = Duration::from_secs(5);
-/// How often the closing is tried, each time for as long as a write may take.
-const RECOVER_TRIES: u32 = 20;
+/// How long what must be written at the start is tried.
+const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 /// The pause between two tries.
 const RECOVER_PAUSE: Duration = Duration::from_millis(500);
 /// How long the dispatcher may take to name its calls.
@@ -97,13 +97,13 @@ async fn begin_life(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(
 
 /// Writes what nothing can go on without. It may wait behind a spool that is being written, which may be large.
 async fn insist(writer: &Addr<StorageWriter>, record: &Record) -> Result<Written, StartError> {
-    for _ in 1..RECOVER_TRIES {
-        if let Ok(written) = write(writer, record.clone()).await {
-            return Ok(written);
+    let give_up_at = clock::now() + RECOVER_WITHIN;
+    loop {
+        match write(writer, record.clone()).await {
+            Err(_) if clock::now() < give_up_at => tokio::time::sleep(RECOVER_PAUSE).await,
+            tried => return tried.map_err(StartError::Recover),
         }
-        tokio::time::sleep(RECOVER_PAUSE).await;
     }
-    write(writer, record.clone()).await.map_err(StartError::Recover)
 }
 
 /// What goes on beside the writer as long as it lives.
