@@ -25,6 +25,7 @@ pub(super) async fn all(config: &Config, token: Option<&Token>) -> Vec<Finding> 
             let reason = report["reason"].as_str().unwrap_or_default().to_owned();
             Some(Finding::ill("daemon", format!("it takes no calls: {reason}"), "see `exai status`"))
         }
+        Err(error @ ProbeError::Silent(_)) => Some(Finding::told("daemon", error.to_string())),
         Ok(_)
         | Err(
             ProbeError::NoDaemon(_) | ProbeError::Strange(_) | ProbeError::Refused(_) | ProbeError::Tls(_),
