@@ -11,6 +11,8 @@ mod exai;
 mod outages;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "stdio/settings.rs"]
+mod settings;
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -72,6 +72,10 @@ fn a_daemon_that_hangs_is_told_from_none_and_serves_once_it_goes_on() {
         asked.code == Some(1) && asked.stderr.contains("does not answer: an EXAI that hangs"),
         "{asked:?}"
     );
+    let looked = place.home.run(&["doctor"]);
+    let told =
+        format!("FAIL daemon: what listens at {} does not answer", place.home.get("EXAI_LISTEN__DASHBOARD"));
+    assert!(looked.stdout.contains(&told) && looked.stdout.contains("kill -CONT"), "{looked:?}");
     // What is asked while it still hangs is answered once it goes on.
     bridge.begin_chat(3, "now?");
     signal(daemon, "CONT");
