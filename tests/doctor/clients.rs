@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::exai::Home;
+use crate::exai::{Home, Ran};
 use crate::ports::free_port;
 use crate::{TOKEN, doctor, finds, machine};
 
@@ -72,6 +72,12 @@ fn faults_of_entries_that_connect() {
         assert_eq!(ran.code, Some(0), "{to}: {}", ran.stdout);
         restore();
     }
+    let restore = with(home, file, "\"ws://127.0.0.1:", "\"wss://exai.example/x?");
+    let mut proxied = home.command(&["doctor"]);
+    proxied.env("EXAI_LISTEN__ALLOWED_HOSTS", "exai.example");
+    assert_eq!(Ran::of(proxied).code, Some(0), "behind a proxy that has the name");
+    finds(home, "does not lead to 127.0.0.1:", again);
+    restore();
     home.run(&["token", "revoke", "mine"]);
     let restore = with(home, file, TOKEN, named.trim());
     finds(home, "has another token than EXAI's", again);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -183,20 +184,23 @@ impl Look<'_> {
                 Some(_) | None => {}
             }
         }
-        let leads_here = match url.host() {
-            Some(Host::Ipv4(ip)) => here.ip() == ip,
-            Some(Host::Ipv6(ip)) => here.ip() == ip,
-            // A name may be one that a proxy or the operator gave to this machine.
-            Some(Host::Domain("localhost")) => here.ip().is_loopback(),
-            Some(Host::Domain(name)) => {
-                self.config.listen.allowed_hosts.iter().any(|host| host.split(':').next() == Some(name))
+        if !self.goes_by_a_proxy(&url) {
+            let is_ours = |ip: IpAddr| {
+                // Whoever listens on every address is reached by each of this machine's.
+                let every = self.config.listen.mcp.ip().is_unspecified();
+                here.ip() == ip || (every && TcpListener::bind((ip, 0)).is_ok())
+            };
+            let leads_here = match url.host() {
+                Some(Host::Ipv4(ip)) => is_ours(ip.into()),
+                Some(Host::Ipv6(ip)) => is_ours(ip.into()),
+                Some(Host::Domain(name)) => name == "localhost" && here.ip().is_loopback(),
+                None => false,
+            };
+            if !leads_here || url.port_or_known_default() != Some(here.port()) || url.path() != "/mcp" {
+                return Err(format!("does not lead to {here}, path /mcp"));
             }
-            None => false,
-        };
-        if !leads_here || url.port_or_known_default() != Some(here.port()) || url.path() != "/mcp" {
-            return Err(format!("does not lead to {here}, path /mcp"));
+            self.by_tls(matches!(url.scheme(), "wss" | "https"))?;
         }
-        self.by_tls(matches!(url.scheme(), "wss" | "https"))?;
         if let Some(token) = url.password() {
             return self.opened_by(token);
         }
@@ -207,6 +211,12 @@ impl Look<'_> {
             None if TOKEN_KEYS.iter().any(|key| !self.entry[*key].is_null()) => Ok(()),
             None => Err("presents no token".to_owned()),
         }
+    }
+
+    /// A name that the operator lets clients call EXAI: what has it is not ours to look into.
+    fn goes_by_a_proxy(&self, url: &Url) -> bool {
+        let hosts = &self.config.listen.allowed_hosts;
+        url.domain().is_some_and(|name| hosts.iter().any(|host| host.split(':').next() == Some(name)))
     }
 
     fn by_tls(&self, theirs: bool) -> Result<(), String> {

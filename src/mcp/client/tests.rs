@@ -60,10 +60,9 @@ fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> Url {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
-        let key = head
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().starts_with("sec-websocket-key:").then_some(line));
-        let accept = actix_http::ws::hash_key(key.unwrap().split_once(':').unwrap().1.trim().as_bytes());
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        let (_, key) = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")).unwrap();
+        let accept = actix_http::ws::hash_key(key.as_bytes());
         let accept = std::str::from_utf8(&accept).unwrap();
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
