@@ -70,8 +70,22 @@ impl Config {
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let (document, sources) = Document::read(inputs)?;
         check::check(&document, &sources)?;
-        let Document { listen, storage, limits, providers, models, clients, dashboard, metrics, alerts, log } =
-            document;
+        let Document {
+            mut listen,
+            storage,
+            limits,
+            providers,
+            models,
+            clients,
+            mut dashboard,
+            metrics,
+            alerts,
+            log,
+        } = document;
+        let located = |key, path: Option<PathBuf>| path.map(|path| sources.located(key, path));
+        listen.tls_cert = located("listen.tls_cert", listen.tls_cert);
+        listen.tls_key = located("listen.tls_key", listen.tls_key);
+        dashboard.folder = located("dashboard.folder", dashboard.folder);
         let storage = Storage::resolve(storage, &sources, inputs)?;
         let (providers, left_out) = providers::resolve(providers, &sources, inputs)?;
         let token = inputs.variable(TOKEN)?.map(check::token).transpose()?;

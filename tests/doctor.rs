@@ -1,6 +1,8 @@
 //! `exai doctor` over the real binary: a machine where all is well, and planted faults, each found and its fix named.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "doctor/clients.rs"]
+mod clients;
 #[path = "support/exai.rs"]
 mod exai;
 #[path = "support/ports.rs"]
@@ -200,25 +202,6 @@ fn a_port_that_another_program_has() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     machine.home.set("EXAI_LISTEN__MCP", &taken.local_addr().unwrap().to_string());
     finds(&machine.home, "another program has 127.0.0.1:", "EXAI_LISTEN__MCP");
-}
-
-#[test]
-fn faults_of_clients() {
-    let mut machine = machine();
-    machine.home.run(&["connect", "cursor"]);
-    let file = machine.home.folder().join(".cursor/mcp.json");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace(TOKEN, "an-older-token-of-the-tests")).unwrap();
-    finds(&machine.home, "client Cursor: ", "run `exai connect cursor`");
-    fs::write(&file, &text).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    finds(&machine.home, "holds the token and other users can read it", "chmod 600 ");
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    fs::write(&file, "{").unwrap();
-    finds(&machine.home, "line 1", "correct it there");
-    fs::write(&file, &text).unwrap();
-    machine.home.set("EXAI_LISTEN__MCP", &free_port().to_string());
-    finds(&machine.home, "does not lead to 127.0.0.1:", "run `exai connect cursor`");
 }
 
 #[test]

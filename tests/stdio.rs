@@ -11,6 +11,8 @@ mod exai;
 mod outages;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "stdio/settings.rs"]
+mod settings;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -154,6 +156,8 @@ fn a_call_that_finds_the_daemon_leaving_waits_for_the_next_one() {
     let answer = other.chat(2, "in between");
     assert!(text(&answer).contains("in between"), "{answer}");
     assert!(text(&one.answer(1)).contains("let me finish"));
+    // Its ports are closed before its last writes are done.
+    assert!(within(SOON, || !is_alive(daemon)));
     assert_ne!(place.daemon(), daemon);
     assert_eq!(place.kimi.journal().len(), 2);
 }

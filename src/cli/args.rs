@@ -122,8 +122,12 @@ pub(crate) struct Ask {
     #[arg(long = "continue", value_name = "ID")]
     pub(crate) continuation: Option<String>,
     /// Where the daemon's MCP door is; else as configured
-    #[arg(long, value_name = "WS-URL")]
+    #[arg(long, value_name = "WS-URL", value_parser = address)]
     pub(crate) url: Option<Url>,
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    Url::parse(text).ok().filter(Url::has_host).ok_or_else(|| "write it as ws://host:port/mcp".to_owned())
 }
 
 /// `exai status`

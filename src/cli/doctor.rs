@@ -1,6 +1,7 @@
 //! `exai doctor`: looks at everything that EXAI needs, all at once, and says of each thing that it is well or how to mend it. It
 //! changes nothing, and shows no secret.
 
+mod clients;
 mod finding;
 mod here;
 mod providers;
@@ -54,6 +55,6 @@ fn examine(config: &Config, inputs: &Inputs) -> Vec<Finding> {
     findings.extend(outside);
     findings.extend(database);
     findings.push(here::disk(config));
-    findings.extend(here::clients(config, inputs, known));
+    findings.extend(clients::all(config, inputs, known));
     findings
 }

@@ -49,7 +49,7 @@ pub(super) fn run(inputs: &Inputs) -> Result<ExitCode, Failure> {
         output,
         draw_key,
         message_bytes_max,
-        burst: usize::try_from(config.limits.burst).unwrap_or(usize::MAX),
+        at_once: usize::try_from(config.limits.burst / 2).unwrap_or(usize::MAX).max(1),
         apart: Duration::from_secs(1) / config.limits.requests_per_second.max(1),
     };
     let tls = tls::pinned(&config.listen).map_err(Failure::of)?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::config::Listen;
-use crate::mcp::client::http_client;
+use crate::mcp::client::{http_client, wake};
 use crate::security::Token;
 use crate::tls::{self, TlsError};
 
@@ -27,7 +27,10 @@ pub(super) enum ProbeError {
     /// Nobody listens there.
     #[error("no EXAI listens at {0}; start it with `exai serve`")]
     NoDaemon(SocketAddr),
-    /// It does not answer, or not in our words.
+    /// Whatever has the address says nothing.
+    #[error("what listens at {0} does not answer: {wake}", wake = wake(.0.port()))]
+    Silent(SocketAddr),
+    /// It answers, but not in our words.
     #[error("what listens at {0} does not answer as EXAI does; look at listen.dashboard and listen.tls_cert")]
     Strange(SocketAddr),
     /// The token is not the daemon's.
@@ -100,8 +103,11 @@ async fn ask(
         request = request.bearer_auth(token.reveal());
     }
     let response = request.send().await.map_err(|error| {
+        if let SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) = error {
+            return ProbeError::Silent(address);
+        }
         // What rustls refuses comes as an error of input and output, but somebody is there.
-        let nobody = matches!(&error, SendRequestError::Connect(ConnectError::Io(io)) if io.kind() != ErrorKind::InvalidData);
+        let nobody = matches!(&error, SendRequestError::Connect(ConnectError::Io(io)) if io.kind() == ErrorKind::ConnectionRefused);
         if nobody { ProbeError::NoDaemon(address) } else { ProbeError::Strange(address) }
     })?;
     if response.status().as_u16() == 401 {

@@ -17,26 +17,37 @@ pub(crate) struct Inputs {
     /// The file of `--config`.
     pub(crate) file: Option<PathBuf>,
     variables: BTreeMap<String, OsString>,
+    /// Whether the current folder is not known, and so holds no file of ours.
+    elsewhere: bool,
 }
 
 impl Inputs {
     /// The process's environment, and the file of `--config` if there is one.
     pub(crate) fn of_process(file: Option<PathBuf>) -> Self {
         let readable = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self { file, variables: std::env::vars_os().filter_map(readable).collect() }
+        Self { file, variables: std::env::vars_os().filter_map(readable).collect(), elsewhere: false }
     }
 
     /// An environment of a test's own making.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
-        Self { file: None, variables: variables.iter().map(owned).collect() }
+        Self { file: None, variables: variables.iter().map(owned).collect(), elsewhere: false }
     }
 
     /// The same with one variable set, over what the process has.
     pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// What a program has that the same user launches anywhere with this file and these variables: nothing else of ours.
+    pub(crate) fn elsewhere(&self, file: Option<PathBuf>, variables: &[(&str, &str)]) -> Self {
+        let ours = |name: &str| name.starts_with("EXAI_") || name == "DATABASE_URL";
+        let theirs = self.variables.iter().filter(|(name, _)| !ours(name));
+        let theirs = theirs.map(|(name, value)| (name.clone(), value.clone()));
+        let given = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+        Self { file, variables: theirs.chain(given).collect(), elsewhere: true }
     }
 
     /// A variable's value. An empty variable counts as unset: that is what compose files make of a missing one.
@@ -67,7 +78,8 @@ impl Inputs {
         }
         let here = PathBuf::from(FILE_NAME);
         let of_user = self.config_folder().map(|folder| folder.join(FILE_NAME));
-        std::iter::once(here).chain(of_user).find(|file| file.symlink_metadata().is_ok())
+        let here = Some(here).filter(|_| !self.elsewhere);
+        here.into_iter().chain(of_user).find(|file| file.symlink_metadata().is_ok())
     }
 
     /// The user's folder for EXAI's settings (XDG base directory specification); none without a home.

@@ -51,6 +51,18 @@ impl Sources {
         self.0.iter().map(|(key, source)| (key.as_str(), source))
     }
 
+    /// Where the file is that `key` names: a relative path starts in the folder of the `exai.toml` that states it, so that whoever reads
+    /// the same settings means the same file, and one that a variable states in the current folder, like any path in a shell.
+    pub(super) fn located(&self, key: &str, path: PathBuf) -> PathBuf {
+        match self.0.get(key) {
+            Some(Source::File { path: file, .. }) => {
+                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                file.parent().map_or_else(|| path.clone(), |folder| folder.join(&path))
+            }
+            Some(Source::Variable(_) | Source::Default) | None => path,
+        }
+    }
+
     /// Notes who set `key`; the last one wins.
     pub(super) fn note(&mut self, key: impl Into<String>, source: Source) {
         self.0.insert(key.into(), source);

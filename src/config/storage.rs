@@ -56,10 +56,13 @@ impl Storage {
     pub(super) fn resolve(raw: RawStorage, sources: &Sources, inputs: &Inputs) -> Result<Self, ConfigError> {
         let RawStorage { url, durability, pool_size, spool_mib } = raw;
         let url = match url {
-            Some(text) => text.reveal().parse().map_err(|error: exai_actors::storage::InvalidUrl| {
-                let fix = "use sqlite:///path/to/exai.db or postgres://user:password@host/database";
-                ConfigError::refused(sources.of(URL), URL, error.to_string(), fix)
-            })?,
+            Some(text) => {
+                let url = text.reveal().parse::<Url>().map_err(|error| {
+                    let fix = "use sqlite:///path/to/exai.db or postgres://user:password@host/database";
+                    ConfigError::refused(sources.of(URL), URL, error.to_string(), fix)
+                })?;
+                url.with_files(|path| sources.located(URL, path))
+            }
             None => of_user(inputs)?,
         };
         let state_folder = state_folder(&url, inputs);

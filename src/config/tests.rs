@@ -245,3 +245,32 @@ fn a_named_file_must_be_there() {
     let error = Config::load(&inputs).unwrap_err().to_string();
     assert!(error.starts_with("/elsewhere/exai.toml: cannot be read"), "{error}");
 }
+
+#[test]
+fn a_relative_path_starts_where_the_file_is_that_states_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exai.toml");
+    let text = "[listen]\ntls_cert = \"tls/a.crt\"\ntls_key = \"tls/a.key\"\n[dashboard]\nfolder = \"pages\"\n\
+                [storage]\nurl = \"sqlite://data/exai.db\"\n";
+    std::fs::write(&file, text).unwrap();
+    let load = |file: &std::path::Path, variables: &[(&str, &str)]| {
+        let mut inputs = Inputs::of(&[&[HOME], variables].concat());
+        inputs.file = Some(file.to_owned());
+        Config::load(&inputs).unwrap()
+    };
+    let here = |path: &str| Some(folder.path().join(path));
+    let config = load(&file, &[]);
+    assert_eq!((config.listen.tls_cert, config.listen.tls_key), (here("tls/a.crt"), here("tls/a.key")));
+    assert_eq!(config.dashboard.folder, here("pages"));
+    assert_eq!(config.storage.url, Url::sqlite(folder.path().join("data/exai.db")));
+    assert_eq!(config.storage.state_folder, here("data/exai.db.replicas"));
+    let variables = [("EXAI_LISTEN__TLS_CERT", "b.crt"), ("DATABASE_URL", "sqlite://b.db")];
+    let config = load(&file, &variables);
+    assert_eq!(config.listen.tls_cert, Some("b.crt".into()));
+    assert_eq!(config.listen.tls_key, here("tls/a.key"));
+    assert_eq!(config.storage.url, Url::sqlite("b.db"));
+    std::fs::write(&file, "[storage]\nurl = \"postgres://db/exai?sslmode=verify-full&sslrootcert=ca.pem\"\n")
+        .unwrap();
+    let shown = load(&file, &[]).storage.url.to_string();
+    assert!(shown.ends_with(&format!("sslrootcert={}/ca.pem", folder.path().display())), "{shown}");
+}

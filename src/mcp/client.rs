@@ -62,7 +62,10 @@ pub(crate) enum ClientError {
     /// Nobody listens there.
     #[error("no EXAI listens at {0}; start it with `exai serve`")]
     NoDaemon(Url),
-    /// There is no way there: no such name, or no answer.
+    /// Whatever has the address says nothing.
+    #[error("{0} does not answer: {wake}", wake = wake(.0.port_or_known_default().unwrap_or_default()))]
+    Silent(Url),
+    /// There is no way there, or no such name.
     #[error("the host of {url} cannot be reached: {problem}; look at --url")]
     Unreachable {
         /// Where.
@@ -97,6 +100,14 @@ pub(crate) enum ClientError {
     /// We cancelled it.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// What to do about an address that is taken and does not answer.
+pub(crate) fn wake(port: u16) -> String {
+    format!(
+        "an EXAI that hangs, or another program; `ss -ltnp 'sport = :{port}'` names the process there: let an exai go on (`kill -CONT \
+         PID`, where it was stopped) or end it (`kill -9 PID` loses nothing) and start it with `exai serve`"
+    )
 }
 
 impl Client {

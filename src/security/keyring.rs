@@ -108,6 +108,11 @@ impl Keyring {
 }
 
 impl Entry {
+    /// Whether this is `token`, and it has the scope.
+    pub(crate) fn opens(&self, token: &str, scope: Scope) -> bool {
+        self.sha256.0 == digest(token) && self.scopes.contains(&scope)
+    }
+
     pub(super) fn digest(&self) -> &[u8; 32] {
         &self.sha256.0
     }

@@ -19,6 +19,8 @@ enum Mode {
     Held,
     /// Closes them.
     Cut,
+    /// Has the daemon take them, and then closes them: so does one that leaves, until its port is closed too.
+    Leaving,
 }
 
 /// The way from a bridge to its daemon, which can be cut.
@@ -48,6 +50,10 @@ impl Way {
                     continue;
                 }
                 let server = TcpStream::connect(daemon).unwrap();
+                if state.0 == Mode::Leaving {
+                    head(&client, &server).and_then(|()| head(&server, &client)).ok();
+                    continue;
+                }
                 let ways = [(&client, &server, Arc::clone(&hears)), (&server, &client, Heard::default())];
                 for (from, to, heard) in ways {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
@@ -84,6 +90,16 @@ fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Heard) -> io::Result<()>
         heard.lock().unwrap().extend_from_slice(&piece[..read]);
         to.write_all(&piece[..read])?;
     }
+}
+
+/// Passes the head of an HTTP message.
+fn head(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    let (mut passed, mut byte) = (Vec::new(), [0]);
+    while !passed.ends_with(b"\r\n\r\n") {
+        from.read_exact(&mut byte)?;
+        passed.push(byte[0]);
+    }
+    to.write_all(&passed)
 }
 
 /// The methods of the messages in a client's side of a WebSocket, each in one masked frame (RFC 6455 5.2).
@@ -164,6 +180,26 @@ fn the_end_of_a_handshake_reaches_the_connection_that_is_being_made() {
     assert!(bridge.answer(1)["result"].is_object());
     let said = methods(&way.heard.lock().unwrap());
     assert_eq!(said, ["initialize", "notifications/initialized", "tools/call"]);
+}
+
+#[test]
+fn a_daemon_that_takes_its_time_to_leave_wears_out_no_request() {
+    let mut place = Place::new();
+    let (way, bridge) = behind_a_way(&mut place);
+    let (mut modern, mut legacy) = (bridge.modern(), place.bridge());
+    modern.request(1, "tools/list", json!({}));
+    legacy.shake_hands();
+    way.cut(Mode::Leaving);
+    for bridge in [&mut modern, &mut legacy] {
+        bridge.begin_chat(2, "are you still there?");
+    }
+    // So long it leaves; whoever comes again as fast as the port can be opened has come very often meanwhile.
+    std::thread::sleep(Duration::from_secs(1));
+    way.open();
+    for bridge in [&mut modern, &mut legacy] {
+        let answer = bridge.answer(2);
+        assert!(answer["result"].is_object(), "{answer}");
+    }
 }
 
 #[test]

@@ -5,39 +5,85 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::bridge::Place;
+use crate::bridge::{Place, signal};
 
 #[test]
 fn a_port_that_somebody_else_has_is_said_to_whoever_asks() {
-    for greeting in [
-        None,
-        Some("220 mail.example ready\r\n"),
-        Some("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
-    ] {
-        let place = Place::new();
-        let taken = TcpListener::bind(place.mcp).unwrap();
-        std::thread::spawn(move || {
-            let mut open = Vec::new();
-            while let Ok((mut stream, _)) = taken.accept() {
-                if let Some(greeting) = greeting {
-                    let _ = stream.read(&mut [0; 4096]);
-                    let _ = stream.write_all(greeting.as_bytes());
-                } else {
-                    open.push(stream);
-                }
+    std::thread::scope(|others| {
+        others.spawn(|| met(None, "does not answer"));
+        others.spawn(|| met(Some("220 mail.example ready\r\n"), "is no EXAI"));
+        others.spawn(|| met(Some("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "is no EXAI"));
+    });
+}
+
+/// Another program has the port, and greets like this or takes connections in silence.
+fn met(greeting: Option<&'static str>, what: &str) {
+    let place = Place::new();
+    let taken = TcpListener::bind(place.mcp).unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = taken.accept() {
+            if let Some(greeting) = greeting {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(greeting.as_bytes());
+            } else {
+                open.push(stream);
             }
-        });
-        let mut bridge = place.bridge().modern();
-        bridge.begin_chat(1, "anyone?");
-        bridge.begin(2, "tools/list", json!({}));
-        for id in [1, 2] {
-            let answer = bridge.answer(id);
-            assert_eq!(answer["error"]["code"], -32603, "{answer}");
-            let message = answer["error"]["message"].as_str().unwrap();
-            assert!(message.contains("is no EXAI") && message.contains("EXAI_LISTEN__MCP"), "{message}");
         }
-        assert!(place.daemons().is_empty());
+    });
+    let mut bridge = place.bridge().modern();
+    bridge.begin_chat(1, "anyone?");
+    bridge.begin(2, "tools/list", json!({}));
+    for id in [1, 2] {
+        let answer = bridge.answer(id);
+        assert_eq!(answer["error"]["code"], -32603, "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(what) && message.contains("EXAI_LISTEN__MCP"), "{message}");
     }
+    assert!(place.daemons().is_empty());
+}
+
+/// Stopped, it holds its port, and the kernel takes connections for it.
+#[test]
+fn a_daemon_that_hangs_is_told_from_none_and_serves_once_it_goes_on() {
+    let place = Place::new();
+    let mut first = place.bridge().modern();
+    assert!(first.request(1, "tools/list", json!({}))["result"].is_object());
+    let daemon = place.daemon();
+    signal(daemon, "STOP");
+    let mut bridge = place.bridge().modern();
+    bridge.begin_chat(1, "anyone?");
+    bridge.begin(2, "tools/list", json!({}));
+    let asked = place.home.run(&["health"]);
+    assert!(
+        asked.code == Some(1) && asked.stderr.contains("does not answer: an EXAI that hangs"),
+        "{asked:?}"
+    );
+    let looked = place.home.run(&["doctor"]);
+    let told =
+        format!("FAIL daemon: what listens at {} does not answer", place.home.get("EXAI_LISTEN__DASHBOARD"));
+    assert!(looked.stdout.contains(&told) && looked.stdout.contains("kill -CONT"), "{looked:?}");
+    for id in [1, 2] {
+        let answer = bridge.answer(id);
+        assert_eq!(
+            answer["error"]["data"],
+            json!({ "kind": "internal", "retry_after_ms": 5000 }),
+            "{answer}"
+        );
+        let message = answer["error"]["message"].as_str().unwrap();
+        let ss = format!("ss -ltnp 'sport = :{}'", place.mcp.port());
+        for words in [&place.mcp.to_string(), "does not answer", "hangs", &ss, "kill -CONT", "goes on trying"]
+        {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+    }
+    assert_eq!(place.daemon(), daemon, "no second one is started");
+    // What is asked while it still hangs is answered once it goes on.
+    bridge.begin_chat(3, "now?");
+    signal(daemon, "CONT");
+    assert!(bridge.answer(3)["result"].is_object());
+    assert!(first.chat(2, "and you?")["result"].is_object());
+    assert_eq!((place.daemon(), bridge.answers(1), bridge.answers(2)), (daemon, 1, 1));
 }
 
 #[test]

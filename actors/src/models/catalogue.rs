@@ -44,11 +44,9 @@ pub struct BadCatalogue(#[from] toml::de::Error);
 
 /// No configured provider serves that model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown model: {nearest}ask one of {known}, or add the model's id to `models` of its provider in the configuration"
-)]
+#[error("{}", self.in_words())]
 pub struct UnknownModel {
-    /// What there is.
+    /// What there is; empty where no provider is configured.
     known: String,
     /// What may have been meant.
     nearest: String,
@@ -58,6 +56,18 @@ impl UnknownModel {
     /// The models that there are, each with its other names.
     pub fn known(&self) -> &str {
         &self.known
+    }
+
+    fn in_words(&self) -> String {
+        let Self { known, nearest } = self;
+        if known.is_empty() {
+            return "no provider has a key, so there is no model to ask; give the daemon one (MOONSHOT_API_KEY, ZAI_API_KEY) and \
+                    start it anew"
+                .to_owned();
+        }
+        format!(
+            "unknown model: {nearest}ask one of {known}, or add the model's id to `models` of its provider in the configuration"
+        )
     }
 
     /// The refusal as the caller gets it.
@@ -243,9 +253,6 @@ impl Catalogue {
     }
 
     fn names(&self) -> String {
-        if self.models.is_empty() {
-            return "none: no provider is configured".to_owned();
-        }
         let mut names = String::new();
         for (index, model) in self.models.iter().take(NAMED_MAX).enumerate() {
             let comma = if index == 0 { "" } else { ", " };

@@ -77,6 +77,15 @@ impl Url {
         }
     }
 
+    /// The same with every file that it names put where `place` says.
+    #[must_use]
+    pub fn with_files(self, place: impl Fn(PathBuf) -> PathBuf) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(place(path)),
+            Self::Postgres(url) => Self::Postgres(PostgresUrl { root_cert: url.root_cert.map(place), ..url }),
+        }
+    }
+
     /// The address of a SQLite file.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self::Sqlite(path.into())

@@ -6,8 +6,7 @@ use super::about;
 use super::toolbox::Toolbox;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::{ConversationId, Principal};
-use crate::models::pages::beginning;
-use crate::models::tokens::estimate;
+use crate::models::pages::{beginning, tokens_in_json};
 use crate::storage::StorageError;
 use crate::storage::browse::{Asked, Place, Summary, Told};
 
@@ -95,7 +94,7 @@ fn shelf(summary: &Summary, newest_first: Vec<Told>) -> Shelf {
     let mut older = None;
     let mut left = READING_TOKENS_MAX;
     for mut told in newest_first {
-        let tokens = estimate(&told.text);
+        let tokens = tokens_in_json(&told.text);
         if tokens > left && !turns.is_empty() {
             break;
         }

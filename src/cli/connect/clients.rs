@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) section: String,
     /// What it speaks, the best first.
     pub(crate) transports: Vec<Transport>,
+    /// Seconds after which it gives a call up where its entry does not say; none where it waits longer than any call takes.
+    unset_s: Option<u64>,
     variable: Option<Variable>,
     file: BTreeMap<String, String>,
     entry: BTreeMap<Transport, Map<String, Value>>,
@@ -102,6 +105,24 @@ impl Client {
             _ => home(),
         };
         Some(folder?.join(rest))
+    }
+
+    /// How it writes a server, before anything is filled in; none where it does not speak `transport`.
+    pub(crate) fn shape(&self, transport: Transport) -> Option<&Map<String, Value>> {
+        self.entry.get(&transport)
+    }
+
+    /// How long it waits for a call by this entry, and the key that says so; none where it waits longer than any call takes.
+    pub(crate) fn patience(&self, transport: Transport, entry: &Value) -> Option<(&str, Duration)> {
+        let units = self.shape(transport)?.iter().filter_map(|(key, value)| match value.as_str()? {
+            "{seconds}" => Some((key.as_str(), Duration::from_secs(1))),
+            "{milliseconds}" => Some((key.as_str(), Duration::from_millis(1))),
+            _ => None,
+        });
+        let (key, unit) = units.into_iter().next()?;
+        let set =
+            entry[key].as_u64().map(|count| unit.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)));
+        Some((key, set.or_else(|| self.unset_s.map(Duration::from_secs))?))
     }
 
     /// How it writes EXAI as a server; none where it does not speak `transport`.

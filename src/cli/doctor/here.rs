@@ -1,4 +1,4 @@
-//! What the doctor finds on this machine: the settings, the token, the database, the disk and the files of MCP clients.
+//! What the doctor finds on this machine: the settings, the token, the database and the disk.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,9 +7,6 @@ use exai_actors::storage::{self, Url};
 use rustix::fs::Access;
 
 use super::finding::Finding;
-use crate::cli::connect::clients;
-use crate::cli::connect::file::ClientFile;
-use crate::cli::target;
 use crate::config::{Config, Inputs, Source};
 use crate::security::{Token, TokenError};
 use crate::unix;
@@ -147,46 +144,4 @@ pub(super) fn disk(config: &Config) -> Finding {
         }
         Err(error) => Finding::ill("disk", format!("{}: {error}", there.display()), "mend the disk"),
     }
-}
-
-/// The MCP clients on this machine that know EXAI: whether they know where it is, and its token.
-pub(super) fn clients(config: &Config, inputs: &Inputs, token: Option<&Token>) -> Vec<Finding> {
-    let address = target::reach(config.listen.mcp).to_string();
-    let mut findings = Vec::new();
-    for (id, client) in clients::all() {
-        let Some(path) = client.file(std::env::consts::OS, inputs) else { continue };
-        let name = format!("client {}", client.name);
-        let read = ClientFile::read(&path).map_err(|error| error.to_string());
-        let entry = read.and_then(|file| {
-            let text = file.text.as_deref().unwrap_or_default();
-            client.syntax.get(text, &client.section).map_err(|error| format!("{}: {error}", path.display()))
-        });
-        let said = match entry {
-            Ok(None) => continue,
-            Ok(Some(entry)) => entry.to_string(),
-            Err(error) => {
-                findings.push(Finding::told(name, error));
-                continue;
-            }
-        };
-        let again = format!("run `exai connect {id}`");
-        let by_address = said.contains("\"stdio\"") || said.contains(&format!("//{address}/"));
-        let by_token = !said.contains("Bearer ") || token.is_some_and(|token| said.contains(token.reveal()));
-        let private = std::fs::metadata(&path).is_ok_and(|file| unix::is_private(&file));
-        let shown = path.display();
-        findings.push(if !by_token {
-            Finding::ill(name, format!("{shown} has another token than EXAI's"), again)
-        } else if !by_address {
-            Finding::ill(name, format!("{shown} does not lead to {address}"), again)
-        } else if said.contains("Bearer ") && !private {
-            Finding::ill(
-                name,
-                format!("{shown} holds the token and other users can read it"),
-                format!("chmod 600 {shown}"),
-            )
-        } else {
-            Finding::well(name, format!("{shown} leads here"))
-        });
-    }
-    findings
 }

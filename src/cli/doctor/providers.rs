@@ -23,7 +23,11 @@ pub(super) fn without(config: &Config) -> Option<Finding> {
     let reasons = config.left_out.iter().map(|out| format!("{}: {}", out.name.as_str(), out.reason));
     let reasons = reasons.collect::<Vec<_>>().join("; ");
     match (config.providers.is_empty(), reasons.is_empty()) {
-        (true, _) => Some(Finding::ill("keys", reasons, "set MOONSHOT_API_KEY or ZAI_API_KEY")),
+        (true, _) => {
+            let fix = "set MOONSHOT_API_KEY or ZAI_API_KEY, or put api_key into exai.toml, where the daemon and this command find it; \
+                       `exai demo` needs none";
+            Some(Finding::ill("keys", reasons, fix))
+        }
         (false, false) => Some(Finding::well("left out", reasons)),
         (false, true) => None,
     }

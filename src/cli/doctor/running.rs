@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::finding::Finding;
 use crate::cli::target::{self, ProbeError};
 use crate::config::Config;
-use crate::mcp::client::Client;
+use crate::mcp::client::{Client, wake};
 use crate::security::Token;
 use crate::tls;
 
@@ -24,6 +24,10 @@ pub(super) async fn all(config: &Config, token: Option<&Token>) -> Vec<Finding> 
         Ok((false, report)) if report["reason"].is_string() => {
             let reason = report["reason"].as_str().unwrap_or_default().to_owned();
             Some(Finding::ill("daemon", format!("it takes no calls: {reason}"), "see `exai status`"))
+        }
+        Err(ProbeError::Silent(address)) => {
+            let fix = wake(address.port());
+            Some(Finding::ill("daemon", format!("what listens at {address} does not answer"), fix))
         }
         Ok(_)
         | Err(

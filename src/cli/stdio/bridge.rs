@@ -14,6 +14,7 @@ use super::daemon::{Connection, Daemon, Down};
 use super::ledger::{self, Ledger, Step};
 use super::lines::Line;
 use super::message;
+use super::outage::Failing;
 
 /// Between attempts to connect, at most: from this, doubling.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -30,8 +31,8 @@ pub(super) struct Setup {
     pub(super) draw_key: fn() -> String,
     /// `limits.message_bytes`.
     pub(super) message_bytes_max: usize,
-    /// `limits.burst`: so many requests are sent again at once.
-    pub(super) burst: usize,
+    /// So many requests are sent again at once: half of `limits.burst`, because what is late on its way comes closer to what follows it.
+    pub(super) at_once: usize,
     /// From `limits.requests_per_second`: how far apart the others are.
     pub(super) apart: Duration,
 }
@@ -43,9 +44,10 @@ pub(super) struct Bridge {
     ledger: Ledger,
     link: Link,
     queue: Queue,
-    /// Attempts since the last connection, and when the first of those failed for which somebody waits.
+    /// Attempts since the daemon said something, and those that failed while somebody waited. A daemon that leaves may go on taking
+    /// connections for a moment: one on which it said nothing has failed too.
     failed: u32,
-    failing_since: Option<Instant>,
+    failing: Option<Failing>,
 }
 
 enum Link {
@@ -78,7 +80,7 @@ impl Bridge {
         let (ledger, daemon) = (Ledger::new(setup.message_bytes_max), Rc::new(daemon));
         let queue = Queue { lines: VecDeque::new(), again: 0, at_once: 0, not_before: clock::now() };
         let link = attempt(&daemon, &ledger, true);
-        Self { setup, daemon, ledger, link, queue, failed: 0, failing_since: None }
+        Self { setup, daemon, ledger, link, queue, failed: 0, failing: None }
     }
 
     /// Serves until the input has ended and everything is answered, or nobody reads the output.
@@ -97,13 +99,19 @@ impl Bridge {
                 Event::Heard(None) => ended = true,
                 Event::Heard(Some(line)) => self.hear(line).await,
                 Event::Told(Some(line)) => {
+                    self.failed = 0;
                     if let Some(line) = self.ledger.tell(line) {
                         self.say(line).await;
                     }
                 }
                 Event::Told(None) => {
                     log::warn!(address:% = self.daemon.address(); "the connection to the daemon ended");
-                    self.try_again();
+                    if self.failed == 0 {
+                        self.failed = 1;
+                        self.try_again();
+                    } else {
+                        self.pause();
+                    }
                 }
                 Event::Sendable => self.send(),
                 Event::Tried(Ok(connection)) => self.connected(connection).await,
@@ -159,34 +167,39 @@ impl Bridge {
         self.link = attempt(&self.daemon, &self.ledger, !self.ledger.is_empty());
     }
 
+    fn pause(&mut self) {
+        let backoff = BACKOFF_MAX.min(BACKOFF_MIN * 2_u32.saturating_pow(self.failed.min(10)));
+        self.failed += 1;
+        self.link = Link::Pause(clock::now() + backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+
     async fn connected(&mut self, connection: Connection) {
         self.link = Link::Up(connection);
-        (self.failed, self.failing_since) = (0, None);
+        self.failing = None;
         let (lines, given_up) = self.ledger.resend();
         let again = lines.len();
         log::info!(address:% = self.daemon.address(), sent = again; "connected to the daemon");
-        self.queue = Queue { lines, again, at_once: self.setup.burst, not_before: clock::now() };
+        self.queue = Queue { lines, again, at_once: self.setup.at_once, not_before: clock::now() };
         for answer in given_up {
             self.say(answer).await;
         }
     }
 
     async fn not_connected(&mut self, down: &Down) {
-        let now = clock::now();
-        let backoff = BACKOFF_MAX.min(BACKOFF_MIN * 2_u32.saturating_pow(self.failed.min(10)));
-        self.failed += 1;
-        self.link = Link::Pause(now + backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
+        self.pause();
         if self.ledger.is_empty() {
-            self.failing_since = None;
+            self.failing = None;
             return;
         }
-        let since = *self.failing_since.get_or_insert(now);
-        if now - since < down.patience() {
+        let now = clock::now();
+        let failing = Failing::after(self.failing, down.patience(), now);
+        self.failing = Some(failing);
+        if !failing.is_over(now) {
             return;
         }
         let error = down.to_call_error(self.daemon.address());
         log::error!(address:% = self.daemon.address(); "{}", error.message);
-        self.failing_since = None;
+        self.failing = None;
         for answer in self.ledger.fail(&error) {
             self.say(answer).await;
         }

@@ -26,6 +26,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it may take to answer a handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may say nothing, not even to a ping: who asks it waits no longer than this, and then until it is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// The log that a new daemon goes on with, at most; a longer one is put aside.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How much of the log's end is searched for why a daemon ended.
@@ -85,13 +87,12 @@ impl Daemon {
             Err(ClientError::NoDaemon(_)) if may_start => self.start(&token).await?,
             tried => tried?,
         };
-        match hello {
-            None => Ok(connection),
-            Some(hello) => tokio::time::timeout(HANDSHAKE_WITHIN, greet(connection, hello))
-                .await
-                .ok()
-                .flatten()
-                .ok_or_else(|| Down::Handshake(self.url.clone())),
+        let Some(hello) = hello else { return Ok(connection) };
+        match tokio::time::timeout(HANDSHAKE_WITHIN, greet(connection, hello)).await {
+            Ok(Some((connection, true))) => Ok(connection),
+            Ok(Some((_, false))) => Err(Down::Handshake(self.url.clone())),
+            Ok(None) => Err(ClientError::Gone.into()),
+            Err(_) => Err(ClientError::Silent(self.url.clone()).into()),
         }
     }
 
@@ -101,7 +102,7 @@ impl Daemon {
             let text = std::str::from_utf8(text).ok()?;
             Some(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() })
         };
-        wire::open(&self.url, token, self.tls.clone(), (Some, decode)).await
+        wire::open(&self.url, token, self.tls.clone(), SILENCE_MAX, (Some, decode)).await
     }
 
     async fn start(&self, token: &Token) -> Result<Connection, Down> {
@@ -154,15 +155,14 @@ impl Daemon {
     }
 }
 
-/// Says hello as the client once did; none where the server will not have it.
-async fn greet(mut connection: Connection, hello: String) -> Option<Connection> {
+/// Says hello as the client once did, and hears whether the server will have it; none where the connection ends instead.
+async fn greet(mut connection: Connection, hello: String) -> Option<(Connection, bool)> {
     connection.to_server.send(hello).await.ok()?;
-    let is_taken = loop {
+    loop {
         if let Some(is_taken) = ledger::is_replay(&connection.from_server.recv().await?) {
-            break is_taken;
+            return Some((connection, is_taken));
         }
-    };
-    is_taken.then_some(connection)
+    }
 }
 
 /// Waits for the daemon's end on a thread, so that it leaves no zombie with a bridge that lives longer.

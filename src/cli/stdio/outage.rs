@@ -4,10 +4,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 
 use super::daemon::Down;
-use crate::mcp::client::ClientError;
+use crate::mcp::client::{ClientError, wake};
 
 /// A daemon that starts, or that has too many connections, may come to it.
 const LONG: Duration = Duration::from_secs(40);
@@ -15,6 +16,34 @@ const LONG: Duration = Duration::from_secs(40);
 const MIDDLE: Duration = Duration::from_secs(10);
 /// What answers nonsense, or ends at once, may be a daemon that is just ending.
 const SHORT: Duration = Duration::from_secs(3);
+/// When to ask again whoever did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Since when nobody is reached while somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failing {
+    since: Instant,
+    /// How patiently the last attempt's failure is taken, and since when all have failed so. An outage changes its face: a daemon that is
+    /// full, then ends, then is not there is waited for each time anew, and never longer than [`LONG`] in all.
+    patience: Duration,
+    so_since: Instant,
+}
+
+impl Failing {
+    /// One more attempt has failed.
+    pub(super) fn after(before: Option<Self>, patience: Duration, now: Instant) -> Self {
+        match before {
+            Some(before) if before.patience == patience => before,
+            Some(before) => Self { patience, so_since: now, ..before },
+            None => Self { since: now, patience, so_since: now },
+        }
+    }
+
+    /// Whether whoever waits is told.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now - self.so_since >= self.patience || now - self.since >= LONG
+    }
+}
 
 impl Down {
     /// How long attempts go on before their failure is the answer.
@@ -24,7 +53,8 @@ impl Down {
                 ClientError::NoDaemon(_) | ClientError::Refused { status: 429 | 503, .. } => LONG,
                 ClientError::Refused { .. } | ClientError::Tls(_) => Duration::ZERO,
                 ClientError::Foreign { .. } => SHORT,
-                ClientError::Unreachable { .. }
+                ClientError::Silent(_)
+                | ClientError::Unreachable { .. }
                 | ClientError::Gone
                 | ClientError::Call(_)
                 | ClientError::Cancelled => MIDDLE,
@@ -55,6 +85,14 @@ impl Down {
                 }
                 ClientError::Refused { status: 403, hint, .. } => {
                     (ErrorKind::Unauthorized, format!("The daemon at {address} refused this bridge: {hint}."))
+                }
+                ClientError::Silent(_) => {
+                    let wake = wake(address.port());
+                    let message = format!(
+                        "What listens at {address} does not answer: {wake}; if it is another program, give EXAI another address \
+                         (EXAI_LISTEN__MCP, for the daemon and for this bridge). The bridge goes on trying; ask again then."
+                    );
+                    return CallError::new(ErrorKind::Internal, message).retry_after(RETRY_AFTER);
                 }
                 ClientError::Refused { .. }
                 | ClientError::Foreign { .. }
@@ -88,4 +126,31 @@ impl Down {
 
 fn unreached(address: SocketAddr) -> String {
     format!("The daemon at {address} cannot be reached; look at its log, or start it with `exai serve`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use exai_actors::clock;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_is_waited_for_as_patiently_as_its_last_face_wants() {
+        let began = clock::now();
+        let after = |faces: &[(u64, Duration)]| {
+            faces.iter().fold((None, began), |(failing, _), (at_s, patience)| {
+                let now = began + Duration::from_secs(*at_s);
+                (Some(Failing::after(failing, *patience, now)), now)
+            })
+        };
+        let is_over = |faces: &[(u64, Duration)]| {
+            let (failing, now) = after(faces);
+            failing.unwrap().is_over(now)
+        };
+        // A daemon that was full for a while and then ends is not given up because it ends.
+        assert!(!is_over(&[(0, LONG), (20, LONG), (21, SHORT), (23, SHORT), (23, LONG)]));
+        assert!(is_over(&[(0, LONG), (20, LONG), (21, SHORT), (24, SHORT)]));
+        assert!(is_over(&[(0, SHORT), (3, MIDDLE), (20, SHORT), (40, MIDDLE)]));
+        assert!(is_over(&[(0, Duration::ZERO)]) && is_over(&[(0, LONG), (1, Duration::ZERO)]));
+    }
 }

@@ -1,8 +1,12 @@
 //! What answers of all shapes are read as.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use serde_json::json;
 
 use super::*;
+use crate::config::Secret;
 
 fn answer(result: Value) -> Result<Reply, ClientError> {
     read(serde_json::from_value(result).unwrap())
@@ -41,4 +45,65 @@ fn errors_keep_their_kind_and_find_their_sentence() {
 fn a_password_in_the_address_is_not_shown() {
     let url = Url::parse("ws://exai:hunter2@127.0.0.1:8079/mcp").unwrap();
     assert_eq!(wire::shown(&url).as_str(), "ws://127.0.0.1:8079/mcp");
+}
+
+/// A server that opens a WebSocket, and what it does then.
+fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("ws://{}/mcp", listener.local_addr().unwrap())).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        let (_, key) = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")).unwrap();
+        let accept = actix_http::ws::hash_key(key.as_bytes());
+        let accept = std::str::from_utf8(&accept).unwrap();
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+        then(stream);
+    });
+    url
+}
+
+/// The next message from there, where silence for a second is its end.
+async fn next(url: &Url) -> Option<String> {
+    let token = Token::from_secret(Secret::from("a-token"));
+    let decode = |text: &bytes::Bytes| String::from_utf8(text.to_vec()).ok();
+    let mut opened = wire::open::<String, String>(url, &token, None, Duration::from_secs(1), (Some, decode))
+        .await
+        .unwrap();
+    opened.from_server.recv().await
+}
+
+#[actix_web::test]
+async fn a_silent_server_is_pinged_and_gone_when_that_does_not_wake_it() {
+    // An empty ping of a client (RFC 6455 5.2): what there is of it, and its mask.
+    let ping = |stream: &mut TcpStream| {
+        let mut frame = [0; 6];
+        stream.read_exact(&mut frame).unwrap();
+        assert_eq!(frame[..2], [0x89, 0x80]);
+    };
+    let hung = server(move |mut stream| {
+        ping(&mut stream);
+        // Until the client hangs up.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(next(&hung).await, None);
+    let quiet = server(move |mut stream| {
+        for _ in 0..4 {
+            ping(&mut stream);
+            stream.write_all(&[0x8a, 0]).unwrap();
+        }
+        stream.write_all(&[0x81, 2, b'{', b'}']).unwrap();
+    });
+    assert_eq!(next(&quiet).await.as_deref(), Some("{}"));
 }

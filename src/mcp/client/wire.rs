@@ -25,12 +25,12 @@ use crate::tls::Trust;
 const WAITING_MAX: usize = 64;
 /// The largest message of the server's.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// The server pings every 30 s; a connection that is silent for three times that is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// The largest refusal, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// How long the server may take to answer the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a person's connection may be silent: far away a long answer is long on its way.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// An open socket.
 pub(crate) struct Wire<Out, In> {
@@ -47,11 +47,13 @@ type Encode<Out> = fn(Out) -> Option<String>;
 /// How messages are read; none for one that the server should not have sent, which ends the connection.
 type Decode<In> = fn(&Bytes) -> Option<In>;
 
-/// Opens the socket. Needs the actix system of this thread.
+/// Opens the socket. Needs the actix system of this thread. A server that says nothing for half of `silence_max` is pinged, and one that
+/// says nothing for all of it is gone.
 pub(crate) async fn open<Out: 'static, In: 'static>(
     url: &Url,
     token: &Token,
     tls: Option<Trust>,
+    silence_max: Duration,
     (encode, decode): (Encode<Out>, Decode<In>),
 ) -> Result<Wire<Out, In>, ClientError> {
     let target = shown(url);
@@ -70,9 +72,9 @@ pub(crate) async fn open<Out: 'static, In: 'static>(
     let (sink, stream) = socket.split();
     let (to_server, outgoing) = mpsc::channel(WAITING_MAX);
     let (to_client, from_server) = mpsc::channel(WAITING_MAX);
-    let (to_writer, pongs) = mpsc::channel(WAITING_MAX);
-    let writer = actix_rt::spawn(write(sink, outgoing, encode, pongs));
-    actix_rt::spawn(read(stream, to_client, decode, to_writer));
+    let (to_writer, control) = mpsc::channel(WAITING_MAX);
+    let writer = actix_rt::spawn(write(sink, outgoing, encode, control));
+    actix_rt::spawn(read(stream, silence_max, to_client, decode, to_writer));
     Ok(Wire { to_server, from_server, writer })
 }
 
@@ -91,7 +93,8 @@ pub(super) async fn open_for_engine(
 > {
     let encode: Encode<ClientJsonRpcMessage> = |message| serde_json::to_string(&message).ok();
     let decode: Decode<ServerJsonRpcMessage> = |text| serde_json::from_slice(text).ok();
-    let Wire { to_server, mut from_server, writer } = open(url, token, tls, (encode, decode)).await?;
+    let opened = open(url, token, tls, SILENCE_MAX, (encode, decode)).await?;
+    let Wire { to_server, mut from_server, writer } = opened;
     Ok((PollSender::new(to_server), stream::poll_fn(move |task| from_server.poll_recv(task)), writer))
 }
 
@@ -118,11 +121,11 @@ async fn write<Out>(
     mut socket: impl Sink<Message> + Unpin,
     mut outgoing: mpsc::Receiver<Out>,
     encode: Encode<Out>,
-    mut pongs: mpsc::Receiver<Bytes>,
+    mut control: mpsc::Receiver<Message>,
 ) {
     loop {
         let message = tokio::select! {
-            Some(ping) = pongs.recv() => Message::Pong(ping),
+            Some(message) = control.recv() => message,
             message = outgoing.recv() => match message.map(encode) {
                 Some(Some(text)) => Message::Text(text.into()),
                 Some(None) => continue,
@@ -140,17 +143,30 @@ async fn write<Out>(
 /// Ends, and with it the client's stream, when the server closes, breaks the protocol or falls silent.
 async fn read<In>(
     mut socket: impl Stream<Item = Result<Frame, ProtocolError>> + Unpin,
+    silence_max: Duration,
     to_client: mpsc::Sender<In>,
     decode: Decode<In>,
-    to_writer: mpsc::Sender<Bytes>,
+    to_writer: mpsc::Sender<Message>,
 ) {
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_MAX, socket.next()).await {
+    let mut pinged = false;
+    loop {
+        let frame = match tokio::time::timeout(silence_max / 2, socket.next()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Err(_) if !pinged => {
+                pinged = true;
+                // Where so much waits to be sent, what the server makes of that tells as much.
+                let _ = to_writer.try_send(Message::Ping(Bytes::new()));
+                continue;
+            }
+            Ok(Some(Err(_)) | None) | Err(_) => return,
+        };
+        pinged = false;
         let told = match frame {
             Frame::Text(text) => match decode(&text) {
                 Some(message) => to_client.send(message).await.is_ok(),
                 None => false,
             },
-            Frame::Ping(ping) => to_writer.send(ping).await.is_ok(),
+            Frame::Ping(ping) => to_writer.send(Message::Pong(ping)).await.is_ok(),
             Frame::Pong(_) => true,
             // The binding is one unfragmented text frame a message.
             Frame::Binary(_) | Frame::Continuation(_) | Frame::Close(_) => false,
@@ -185,24 +201,29 @@ async fn refused(client: &awc::Client, url: &Url, bearer: &str) -> &'static str 
 
 fn worded(url: Url, error: &WsClientError) -> ClientError {
     if let WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Io(io))) = error {
-        // What rustls refuses comes as an error of input and output.
-        if io.kind() == ErrorKind::InvalidData {
+        // Only who is refused knows that nobody listens.
+        if io.kind() == ErrorKind::ConnectionRefused {
+            return ClientError::NoDaemon(url);
+        }
+        // What rustls refuses, and a server that hangs up on it, come as errors of input and output.
+        if matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
+        {
             return ClientError::Foreign {
                 url,
                 problem: format!("TLS failed: {io}; look at listen.tls_cert"),
             };
         }
-        return ClientError::NoDaemon(url);
+        return ClientError::Unreachable { url, problem: io.to_string() };
     }
     if let WsClientError::SendRequest(
-        SendRequestError::Timeout
-        | SendRequestError::Connect(
-            ConnectError::Resolver(_)
-            | ConnectError::NoRecords
-            | ConnectError::Unresolved
-            | ConnectError::Timeout,
-        ),
+        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout),
     ) = error
+    {
+        return ClientError::Silent(url);
+    }
+    if let WsClientError::SendRequest(SendRequestError::Connect(
+        ConnectError::Resolver(_) | ConnectError::NoRecords | ConnectError::Unresolved,
+    )) = error
     {
         return ClientError::Unreachable { url, problem: error.to_string() };
     }

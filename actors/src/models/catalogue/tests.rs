@@ -119,3 +119,10 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     assert!(!said("zzz-unlike-anything").contains("did you mean"));
     assert!(said(&"kimi".repeat(100_000)).len() < 2_000);
 }
+
+#[test]
+fn where_nobody_has_a_key_that_is_said_instead() {
+    let none = Catalogue::new(std::iter::empty()).unwrap();
+    let said = none.resolve("kimi-k3").unwrap_err().to_string();
+    assert!(said.starts_with("no provider has a key") && said.contains("MOONSHOT_API_KEY"), "{said}");
+}
