@@ -118,6 +118,13 @@ fn faults_of_entries_that_launch_a_bridge() {
         finds(&machine.home, fault, "run `exai connect claude-desktop`");
         restore();
     }
+    let desktop = ".config/Claude/claude_desktop_config.json";
+    let restore_program = with(&machine.home, desktop, program, "/usr/bin/env");
+    let restore = with(&machine.home, desktop, "\"stdio\"", "\"/opt/exai\", \"stdio\"");
+    let ran = doctor(&machine.home, &[]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("has another program launch exai"), "{}", ran.stdout);
+    restore();
+    restore_program();
     let restore = with(&machine.home, ".gemini/settings.json", "960000", "899999");
     finds(&machine.home, "gives a call up after 899.999 s (`timeout`)", "connect gemini --transport stdio`");
     restore();

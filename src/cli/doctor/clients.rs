@@ -54,6 +54,10 @@ pub(super) fn all(config: &Config, inputs: &Inputs, token: Option<&Token>) -> Ve
                 format!("{shown} holds the token and other users can read it"),
                 format!("chmod 600 {shown}"),
             ),
+            Ok(()) if look.is_wrapped() => Finding::well(
+                name,
+                format!("{shown} has another program launch exai, whose settings are not seen here"),
+            ),
             Ok(()) => Finding::well(name, format!("{shown} leads here")),
         });
     }
@@ -110,18 +114,32 @@ impl Look<'_> {
         }
     }
 
+    /// Whether it launches a program that launches exai, as in a container.
+    fn is_wrapped(&self) -> bool {
+        let is_exai = |word: &str| Path::new(word).file_name() == Some(OsStr::new("exai"));
+        let command = self.entry["command"].as_str();
+        command.is_some_and(|command| !is_exai(command))
+            && self.arguments().flat_map(str::split_whitespace).any(is_exai)
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.entry["args"].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
     /// An entry that launches a bridge: this program, with settings that lead here.
     fn launched(&self) -> Result<(), String> {
         let command = self.entry["command"].as_str().unwrap_or_default();
         let found =
             self.program(command).ok_or_else(|| format!("launches {command}, which does not exist"))?;
         let ours = std::env::current_exe().map_err(|error| format!("cannot be compared: {error}"))?;
+        if self.is_wrapped() {
+            return Ok(());
+        }
         let file = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         if file(&found) != file(&ours) {
             return Err(format!("launches {command}, which is not this exai, {}", ours.display()));
         }
-        let arguments = self.entry["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let arguments = arguments.collect::<Vec<_>>();
+        let arguments = self.arguments().collect::<Vec<_>>();
         if !arguments.contains(&"stdio") {
             return Err("launches exai without the argument `stdio`".to_owned());
         }
