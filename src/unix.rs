@@ -52,6 +52,14 @@ impl EndRequests {
             _ = self.interrupt.recv() => {}
         }
     }
+
+    /// What comes of `work`; none if the next one comes before.
+    pub(crate) async fn before<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.next() => None,
+        }
+    }
 }
 
 /// The requests to read the settings again: SIGHUP.

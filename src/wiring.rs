@@ -155,12 +155,13 @@ impl Inside {
         gate: Gate,
         mut replica: Replica,
     ) -> Result<Self, StartError> {
-        let ends = EndRequests::listen().map_err(StartError::Signals)?;
+        let mut ends = EndRequests::listen().map_err(StartError::Signals)?;
         let (board, gave_up) = (HealthBoard::default(), CancellationToken::new());
         let (core, stored) = (Arbiter::new(), Arbiter::new());
         let deaths = Deaths { board: board.clone(), gave_up: gave_up.clone() };
 
-        let storage = storage::start(&config, &mut replica, &stored.handle(), &board, &deaths).await?;
+        let starting = storage::start(&config, &mut replica, stored.handle(), &board, &deaths);
+        let storage = ends.before(starting).await.ok_or(StartError::ToldToEnd)??;
         let threads = [("core", &core), ("storage", &stored)];
         let (store, writer) = (storage.store.clone(), storage.writer.clone());
         let Counted { metrics, load, scrape } = counted::start(&config, &replica, storage, threads, &deaths);

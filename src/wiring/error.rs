@@ -57,6 +57,9 @@ pub(crate) enum StartError {
     /// A thread or a runtime could not be had.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
+    /// It was told to end before it was up.
+    #[error("told to end while it started")]
+    ToldToEnd,
     /// It panicked; the log says where.
     #[error("the server panicked while it started; its log says where")]
     Panicked,
@@ -75,6 +78,7 @@ impl StartError {
             | Self::Catalogue(_)
             | Self::Signals(_)
             | Self::Thread(_)
+            | Self::ToldToEnd
             | Self::Panicked => false,
         }
     }

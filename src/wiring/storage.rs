@@ -11,7 +11,7 @@ use exai_actors::health::HealthBoard;
 use exai_actors::mail;
 use exai_actors::meter::{self, Counter};
 use exai_actors::storage::Store;
-use exai_actors::storage::rows::{Abandoned, NewLife};
+use exai_actors::storage::rows::{Abandoned, Life};
 use exai_actors::storage_writer::messages::{LEASE_MS, Record, WriterFacts, Written};
 use exai_actors::storage_writer::{self, StorageWriter, batch, write};
 use tokio::sync::watch;
@@ -28,6 +28,9 @@ const READS_PING_EVERY: Duration = Duration::from_secs(5);
 const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 /// The pause between two tries.
 const RECOVER_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is tried to find out how earlier processes ended, and the pause between two tries.
+const OWN_UP_TRIES: u32 = 6;
+const OWN_UP_PAUSE: Duration = Duration::from_secs(10);
 /// How long the dispatcher may take to name its calls.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Renewals in a row before another replica's silence means anything.
@@ -49,7 +52,7 @@ pub(super) struct Stored {
 pub(super) async fn start(
     config: &Config,
     replica: &mut Replica,
-    arbiter: &ArbiterHandle,
+    arbiter: ArbiterHandle,
     board: &HealthBoard,
     deaths: &Deaths,
 ) -> Result<Stored, StartError> {
@@ -57,7 +60,7 @@ pub(super) async fn start(
     let store = Store::open(&url, config.storage.pool_size, board.clone())?;
     let (facts, seen) = watch::channel(Default::default());
     let wiring = storage_writer::Wiring {
-        arbiter,
+        arbiter: &arbiter,
         url,
         durability,
         board: board.clone(),
@@ -67,7 +70,7 @@ pub(super) async fn start(
     };
     let writer = storage_writer::start(wiring, deaths.clone().of("storage_writer", true));
     recover(&writer, replica).await?;
-    begin_life(&writer, replica).await?;
+    begin_life(&store, &writer, replica).await?;
     replica.release_left_behind();
     Ok(Stored { store, writer, facts: seen })
 }
@@ -81,18 +84,46 @@ async fn recover(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Puts this life on record, and says what the rollups lack of those before it, which is in the journal alone.
-async fn begin_life(writer: &Addr<StorageWriter>, replica: &Replica) -> Result<(), StartError> {
-    let ended = replica.ended().map(str::to_owned).collect();
-    let new = NewLife { life: replica.life().clone(), ended, at: clock::utc_now() };
-    let began = insist(writer, &Record::LifeBegan(new)).await?;
-    if let Written::LifeBegan { lost } = began
-        && lost > 0
-    {
-        meter::add(Counter::Dropped, &["rollup_calls"], lost);
-        log::warn!(calls = lost; "killed before its last flush: what an earlier process counted last is in no rollup");
-    }
+/// Puts this life on record, and has the ends of those before it found out meanwhile.
+async fn begin_life(
+    store: &Store,
+    writer: &Addr<StorageWriter>,
+    replica: &Replica,
+) -> Result<(), StartError> {
+    let (life, began) = (replica.life().clone(), clock::utc_now());
+    insist(writer, &Record::LifeBegan(life.clone(), began)).await?;
+    let ended = replica.ended().map(str::to_owned).collect::<Vec<_>>();
+    let (store, writer) = (store.clone(), writer.clone());
+    actix_rt::spawn(async move {
+        for _ in 0..OWN_UP_TRIES {
+            if own_up(&store, &writer, &ended, (&life, began)).await.is_some() {
+                return;
+            }
+            tokio::time::sleep(OWN_UP_PAUSE).await;
+        }
+        log::warn!(
+            "what the rollups lack of earlier processes was not found out; the next start looks again"
+        );
+    });
     Ok(())
+}
+
+/// Says what the rollups lack of earlier processes of these replicas, which is in the journal alone. None if the database did not let it.
+async fn own_up(
+    store: &Store,
+    writer: &Addr<StorageWriter>,
+    replicas: &[String],
+    (own, began): (&Life, UtcMillis),
+) -> Option<()> {
+    for ended in store.unclosed_lives(replicas, own, began).await.ok()? {
+        let lost = ended.lost;
+        write(writer, Record::LifeEnded(ended, clock::utc_now())).await.ok()?;
+        if lost > 0 {
+            meter::add(Counter::Dropped, &["rollup_calls"], lost);
+            log::warn!(calls = lost; "killed before its last flush: what an earlier process counted last is in no rollup");
+        }
+    }
+    Some(())
 }
 
 /// Writes what nothing can go on without. It may wait behind a spool that is being written, which may be large.

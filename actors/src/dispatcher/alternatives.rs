@@ -12,6 +12,8 @@ use crate::mail;
 use crate::models::Model;
 use crate::provider_supervisor::messages::{FirstFree, MayGo};
 
+/// How long a failure that is known waits for a better word on when to come back.
+const HINT_WITHIN: Duration = Duration::from_millis(250);
 /// What a caller is told to wait whose upstream is busy, where neither the upstream nor its supervisor says for how long.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ pub(super) async fn tell_wait(desk: &Desk, model: &Model, failure: CallError) ->
         return failure;
     }
     let refusal = match desk.link(&model.provider) {
-        Ok(link) => mail::ask(&link.supervisor, MayGo { model: model.id.clone() }, ASK_WITHIN).await,
+        Ok(link) => mail::ask(&link.supervisor, MayGo { model: model.id.clone() }, HINT_WITHIN).await,
         Err(_) => return failure,
     };
     let retry_after_ms = match refusal {

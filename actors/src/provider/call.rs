@@ -30,6 +30,8 @@ use crate::faults::{self, Point};
 
 /// How long an error's body may take: its status says most already.
 const ERROR_WITHIN: Duration = Duration::from_secs(5);
+/// The codings that change a body (RFC 9110, section 8.4.1, and those registered since).
+const CODINGS: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
 /// What is read after the terminal event, so that the connection can serve the next call.
 const REST_BYTES_MAX: usize = 4 * 1024;
 /// How long that may take; the answer does not wait for it.
@@ -246,12 +248,11 @@ fn is_event_stream(response: &ClientResponse) -> bool {
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// Whether it comes compressed, although `identity` alone was asked for.
+/// Whether it comes compressed, although `identity` alone was asked for. Names that change no byte do no harm.
 fn is_encoded(response: &ClientResponse) -> bool {
-    response
-        .headers()
-        .get_all(CONTENT_ENCODING)
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let named = response.headers().get_all(CONTENT_ENCODING).filter_map(|coding| coding.to_str().ok());
+    let is_known = |coding: &str| CODINGS.iter().any(|known| coding.trim().eq_ignore_ascii_case(known));
+    named.flat_map(|codings| codings.split(',')).any(is_known)
 }
 
 /// The beginning of a body, as far as it comes.

@@ -57,7 +57,7 @@ pub(crate) mod sqlite {
     pub(crate) mod books;
     mod events;
     pub(crate) mod history;
-    mod lives;
+    pub(crate) mod lives;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;
@@ -103,7 +103,7 @@ pub(crate) mod postgres {
     pub(crate) mod books;
     mod events;
     pub(crate) mod history;
-    mod lives;
+    pub(crate) mod lives;
     pub(crate) mod migrate;
     mod open;
     pub(crate) mod read;

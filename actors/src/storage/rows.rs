@@ -5,7 +5,7 @@ pub mod history;
 mod metrics;
 
 pub use events::NewEvent;
-pub use metrics::{Books, FailedFlushes, LIFE_LABEL, Life, MetricsBatch, NewLife, Rollup, Span};
+pub use metrics::{Books, EndedLife, FailedFlushes, LIFE_LABEL, Life, MetricsBatch, Rollup, Span};
 
 use std::sync::Arc;
 

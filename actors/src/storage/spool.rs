@@ -88,7 +88,8 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
         | Record::SessionOpened(_)
         | Record::SessionEnded(_)
         | Record::MetricsFlushed(_)
-        | Record::LifeBegan(_)
+        | Record::LifeBegan(..)
+        | Record::LifeEnded(..)
         | Record::Events(_)
         | Record::Acknowledged(_)
         | Record::LeasesRenewed { .. }

@@ -14,7 +14,7 @@ use super::backend::{InlineSqlite, postgres, sqlite};
 use super::browse::{Asked, Summary, Told};
 use super::connect::{self, OPERATION_WITHIN, Purpose};
 use super::error::{ConnectError, StorageError, in_words};
-use super::rows::{Books, StoredCall, Thread};
+use super::rows::{Books, EndedLife, Life, StoredCall, Thread};
 use crate::clock::{self, UtcMillis};
 use crate::health::{HealthBoard, Status};
 use crate::ids::{CallId, ConversationId, IdempotencyKey, Principal};
@@ -180,6 +180,18 @@ impl Store {
     pub async fn books(&self, replica: &str, since: UtcMillis, life: &str) -> Result<Books, StorageError> {
         let (replica, life) = (replica.to_owned(), life.to_owned());
         read!(self, books::books(replica, since, life))
+    }
+
+    /// The lives of these replicas, whose processes had ended when `own` began, that are not closed in the flush log. Whoever has a
+    /// replica since then has begun later.
+    pub async fn unclosed_lives(
+        &self,
+        replicas: &[String],
+        own: &Life,
+        began: UtcMillis,
+    ) -> Result<Vec<EndedLife>, StorageError> {
+        let (replicas, own) = (replicas.to_vec(), own.id.clone());
+        read!(self, lives::unclosed(replicas, own, began))
     }
 
     /// Asks whether the database answers, be it silent or not.

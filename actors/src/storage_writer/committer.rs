@@ -194,7 +194,7 @@ impl Committer {
 
     async fn replay(&mut self) -> Result<(), Down> {
         if self.reach.is_away() {
-            // Nothing would be written of what is read from the disk.
+            // The next job is refused with the reason, and nothing need be read from the disk for that.
             return Ok(());
         }
         let rules = self.rules();

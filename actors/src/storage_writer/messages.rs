@@ -10,8 +10,8 @@ use crate::clock::UtcMillis;
 use crate::ids::{CallId, ConversationId, SessionId};
 use crate::storage::rows::history::Acknowledgement;
 use crate::storage::rows::{
-    Abandoned, EndedAttempt, EndedCall, EndedSession, MetricsBatch, NewAttempt, NewCall, NewEvent, NewLife,
-    NewSession, Outdated,
+    Abandoned, EndedAttempt, EndedCall, EndedLife, EndedSession, Life, MetricsBatch, NewAttempt, NewCall,
+    NewEvent, NewSession, Outdated,
 };
 use crate::trail::Trail;
 
@@ -77,8 +77,10 @@ pub enum Record {
     Expired(Outdated),
     /// The sums of the windows that moved.
     MetricsFlushed(Arc<MetricsBatch>),
-    /// A process begins to count.
-    LifeBegan(NewLife),
+    /// A process begins to count, at this time.
+    LifeBegan(Life, UtcMillis),
+    /// It is known, at this time, what the rollups lack of a process that has ended.
+    LifeEnded(EndedLife, UtcMillis),
     /// An operator took note of observations.
     Acknowledged(Acknowledgement),
 }
@@ -100,11 +102,6 @@ pub enum Written {
         interrupted: u64,
         /// Calls that had been sent, and of which nobody knows what became.
         unknown: u64,
-    },
-    /// The life is on record.
-    LifeBegan {
-        /// Calls of the lives before it that are in no rollup, as far as they are known to the journal.
-        lost: u64,
     },
     /// So many observations are acknowledged by this.
     Acknowledged(u64),
@@ -212,7 +209,8 @@ impl Record {
             Self::Recovered { .. } => "recovered",
             Self::Expired(_) => "expired",
             Self::MetricsFlushed(_) => "metrics_flushed",
-            Self::LifeBegan(_) => "life_began",
+            Self::LifeBegan(..) => "life_began",
+            Self::LifeEnded(..) => "life_ended",
             Self::Acknowledged(_) => "acknowledged",
         }
     }
@@ -234,10 +232,12 @@ impl Record {
             Self::SessionEnded(ended) => [Some(Subject::Session(ended.id)), None],
             // Rows of a table that nothing else touches.
             Self::Events(_) | Self::Acknowledged(_) => [None, None],
-            Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) | Self::LifeBegan(_) => {
+            Self::LeasesRenewed { .. } | Self::Recovered { .. } | Self::Expired(_) => {
                 [Some(Subject::Everything), None]
             }
-            Self::MetricsFlushed(_) => [Some(Subject::Metrics), None],
+            Self::MetricsFlushed(_) | Self::LifeBegan(..) | Self::LifeEnded(..) => {
+                [Some(Subject::Metrics), None]
+            }
         }
     }
 
@@ -284,7 +284,8 @@ impl Record {
             | Self::LeasesRenewed { .. }
             | Self::Recovered { .. }
             | Self::Acknowledged(_)
-            | Self::LifeBegan(_)
+            | Self::LifeBegan(..)
+            | Self::LifeEnded(..)
             | Self::Expired(_) => 0,
         };
         RECORD_BYTES + texts

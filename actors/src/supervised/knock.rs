@@ -7,9 +7,10 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Handler, Message, WeakAddr};
 
 use crate::clock;
-use crate::{mail, meter};
+use crate::mail::{self, MailError};
+use crate::meter;
 
-/// How long one is waited for; until then no second one is sent.
+/// How long one waits in the mailbox; then another takes its place.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Asks nothing, and is handled by doing nothing.
@@ -17,27 +18,35 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
 #[rtype(result = "()")]
 pub struct Knock;
 
-/// Knocks for as long as the actor is there. One that does not answer is said to have waited so long already.
+/// Knocks for as long as the actor is there. Who does not answer is said to have kept waiting so long already; the time that its thread
+/// was held up counts too, as it does for a message from another thread.
 pub(super) async fn keep_knocking<A>(name: &'static str, actor: WeakAddr<A>)
 where
     A: Actor + Handler<Knock>,
     A::Context: ToEnvelope<A, Knock>,
 {
+    let mut unanswered_since = None;
     loop {
-        tokio::time::sleep(meter::TICK).await;
+        let due = clock::now() + meter::TICK;
+        tokio::time::sleep_until(due).await;
         let Some(actor) = actor.upgrade() else { return };
-        let since = clock::now();
+        let since = *unanswered_since.get_or_insert(due);
+        let tell = || meter::waited(name, clock::now().saturating_duration_since(since));
         let mut answer = pin!(mail::ask(&actor, Knock, ANSWERED_WITHIN));
-        loop {
-            let answered = tokio::time::timeout(meter::TICK, &mut answer).await;
-            if let Ok(Err(_)) = answered {
-                // Nobody is there: it was given up, or died of it.
-                break;
+        let answered = loop {
+            match tokio::time::timeout(meter::TICK, &mut answer).await {
+                Ok(answered) => break answered,
+                Err(_) => tell(),
             }
-            meter::waited(name, clock::now().saturating_duration_since(since));
-            if answered.is_ok() {
-                break;
+        };
+        match answered {
+            Ok(()) => {
+                tell();
+                unanswered_since = None;
             }
+            Err(MailError::TimedOut) => {}
+            // Nobody is there: it was given up, or died of it.
+            Err(MailError::Closed | MailError::Full) => unanswered_since = None,
         }
     }
 }
@@ -92,5 +101,31 @@ mod tests {
         let longest = waits.iter().position(|wait| wait == waits.iter().max().unwrap()).unwrap();
         assert!(waits[..longest].is_sorted() && (3_400..3_700).contains(&waits[longest]), "{waits:?}");
         assert!(waits[longest + 1..].iter().all(|wait| *wait < 100), "{waits:?}");
+    }
+
+    #[actix::test]
+    async fn a_thread_that_is_held_up_holds_up_its_messages() {
+        tokio::time::pause();
+        let (sink, mut deltas) = mpsc::channel(16);
+        meter::attach("test", &sink);
+        let arbiter = Arbiter::current();
+        let start = Start { name: "porter", arbiter: &arbiter, mailbox: 4, intensity: Intensity::default() };
+        let _porter = supervised::start(start, |_| (), |_| Porter);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The clock goes on while the thread does not.
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let mut longest = Duration::ZERO;
+        for _ in 0..4 {
+            longest = deltas
+                .recv()
+                .await
+                .unwrap()
+                .mailboxes
+                .get("porter")
+                .copied()
+                .unwrap_or_default()
+                .max(longest);
+        }
+        assert!(longest >= Duration::from_secs(2), "{longest:?}");
     }
 }

@@ -203,6 +203,10 @@ async fn odd_servers_are_bounded_and_typed() {
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x08\x08",
             Garbage,
         ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: none\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
+            BrokenStream,
+        ),
         (unprefixed, Busy),
         (in_success, Server),
         (

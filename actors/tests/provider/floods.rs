@@ -52,8 +52,11 @@ async fn a_stream_that_lives_and_says_nothing_is_given_up() {
     let timeouts = Timeouts { first_byte: Duration::from_secs(20), idle: Duration::from_millis(300) };
     for script in ["comments-after=4+pace=40", "empties-after=4+pace=40"] {
         let rig = rig_with(Make::OpenAi, "openai".to_owned(), timeouts);
+        let asked = clock::now();
         let failure = outcome(begin_with(&rig, script, 100)).await.unwrap_err();
         assert_eq!(failure.class, Timeout, "{script}");
+        let took = asked.elapsed();
+        assert!(took >= timeouts.idle * 4 && took < timeouts.first_byte / 2, "{script}: {took:?}");
     }
 }
 

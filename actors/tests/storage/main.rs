@@ -40,6 +40,7 @@ on_both! {
     a_batch_written_twice_stands_once,
     the_books_are_those_of_one_life,
     a_life_that_was_killed_lacks_what_its_last_flush_did_not_have,
+    only_the_last_hours_of_a_long_life_are_looked_at,
     a_thread_is_loaded_newest_turns_oldest_first,
     another_principals_things_look_unknown,
     a_used_key_writes_nothing,

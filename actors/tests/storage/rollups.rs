@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use exai_actors::clock::UtcMillis;
 use exai_actors::ids::CallId;
-use exai_actors::storage::rows::{FailedFlushes, Life, MetricsBatch, NewLife, Rollup, Span};
-use exai_actors::storage_writer::messages::{Record, Written};
+use exai_actors::storage::rows::{
+    CallState, EndedCall, EndedLife, FailedFlushes, Life, MetricsBatch, NewCall, Rollup, Span,
+};
+use exai_actors::storage_writer::messages::Record;
 
 use crate::records::{attempt, call, end};
 use crate::world::{Db, World};
 
-fn life(id: &str) -> Life {
-    Life { replica: "r1".to_owned(), id: id.to_owned() }
+fn life(replica: &str, id: &str) -> Life {
+    Life { replica: replica.to_owned(), id: id.to_owned() }
 }
 
 fn batch(count: i64, failed: Option<FailedFlushes>) -> MetricsBatch {
@@ -25,7 +27,7 @@ fn batch(count: i64, failed: Option<FailedFlushes>) -> MetricsBatch {
         shape,
     };
     let rows = vec![row(Span::Minute, Some([0.1, 0.2, 0.3, 0.4, 0.5])), row(Span::Hour, None)];
-    MetricsBatch { id: uuid::Uuid::now_v7(), life: life("l1"), at: UtcMillis(61_000), rows, failed }
+    MetricsBatch { id: uuid::Uuid::now_v7(), life: life("r1", "l1"), at: UtcMillis(61_000), rows, failed }
 }
 
 pub(crate) async fn a_batch_written_twice_stands_once(db: Db) {
@@ -66,43 +68,90 @@ pub(crate) async fn the_books_are_those_of_one_life(db: Db) {
     assert!(other.calls.is_empty() && other.attempts.is_empty() && other.rollups.is_empty());
 }
 
-/// Three calls ended, of which the last flush has one; what was refused is not in the journal, and not missed there.
-pub(crate) async fn a_life_that_was_killed_lacks_what_its_last_flush_did_not_have(db: Db) {
-    let world = World::new(db);
-    let begin = |id, at| {
-        Record::LifeBegan(NewLife {
-            life: life(id),
-            ended: vec!["r1".to_owned(), "r2".to_owned()],
-            at: UtcMillis(at),
-        })
-    };
-    assert_eq!(world.write(begin("l1", 500)).await, Ok(Written::LifeBegan { lost: 0 }), "the first of all");
-    for _ in 0..3 {
-        let id = CallId::mint();
-        world.done(Record::CallOpened(call(id, "ann", None), Some(attempt(id, 1)))).await;
-        world.done(Record::CallEnded(Box::new(end(id, None)))).await;
-    }
-    let rollup = |outcome: &str, count| Rollup {
+/// What a flush at 2 900 has of the life `l1` of `r1`, which began at 500.
+fn flushed(outcomes: &[(&str, i64)]) -> Record {
+    let rollup = |(outcome, count): &(&str, i64)| Rollup {
         span: Span::Hour,
         start: UtcMillis(0),
         metric: "exai_calls_total".to_owned(),
         labels: format!(r#"{{"life":"l1","outcome":"{outcome}","tool":"chat"}}"#),
-        count,
+        count: *count,
         sum: 0.0,
         shape: None,
     };
-    let rows = vec![rollup("completed", 1), rollup("refused_draining", 7)];
-    let stored =
-        MetricsBatch { id: uuid::Uuid::now_v7(), life: life("l1"), at: UtcMillis(2_900), rows, failed: None };
-    world.done(Record::MetricsFlushed(Arc::new(stored))).await;
-    assert_eq!(world.write(begin("l2", 9_000)).await, Ok(Written::LifeBegan { lost: 2 }));
-    assert_eq!(world.write(begin("l2", 9_000)).await, Ok(Written::LifeBegan { lost: 0 }), "asked again");
-    assert_eq!(
-        world.write(begin("l3", 9_000)).await,
-        Ok(Written::LifeBegan { lost: 0 }),
-        "within the millisecond"
-    );
-    let told = "SELECT COUNT(*) AS n FROM metrics_flush_log WHERE replica = 'r1' AND
-        (life = 'l1' AND status = 'lost' AND batch_size = 2 OR life = 'l2' AND status = 'ended')";
+    let rows = outcomes.iter().map(rollup).collect();
+    let (id, life) = (uuid::Uuid::now_v7(), life("r1", "l1"));
+    Record::MetricsFlushed(Arc::new(MetricsBatch { id, life, at: UtcMillis(2_900), rows, failed: None }))
+}
+
+/// Opens a call of that replica, and ends it like this.
+async fn ended(world: &World, replica: &str, end_as: impl FnOnce(&mut EndedCall)) {
+    let id = CallId::mint();
+    let opened = NewCall { replica: replica.to_owned(), ..call(id, "ann", None) };
+    world.done(Record::CallOpened(opened, Some(attempt(id, 1)))).await;
+    let mut ended = end(id, None);
+    end_as(&mut ended);
+    world.done(Record::CallEnded(Box::new(ended))).await;
+}
+
+async fn unclosed(world: &World, own: &str, began: i64) -> Vec<(String, u64)> {
+    let replicas = ["r1".to_owned(), "r2".to_owned()];
+    let found = world.store.unclosed_lives(&replicas, &life("r1", own), UtcMillis(began)).await.unwrap();
+    found.into_iter().map(|ended| (ended.life.id, ended.lost)).collect()
+}
+
+/// Five calls are on both sides, or would be: two of them are in the last flush. What never had a row, was refused for want of the
+/// database, was left at a shutdown, is open, is another replica's or is of a later life is on neither.
+pub(crate) async fn a_life_that_was_killed_lacks_what_its_last_flush_did_not_have(db: Db) {
+    let world = World::new(db);
+    let begin = |replica, id, at| Record::LifeBegan(life(replica, id), UtcMillis(at));
+    world.done(begin("r1", "l1", 500)).await;
+    world.done(begin("r2", "other", 600)).await;
+    for _ in 0..3 {
+        ended(&world, "r1", |_| ()).await;
+    }
+    let failed = |error: &str| {
+        let error = error.to_owned();
+        move |end: &mut EndedCall| (end.state, end.error) = (CallState::Failed, Some(error))
+    };
+    ended(&world, "r1", failed(r#"{"kind":"upstream_error"}"#)).await;
+    ended(&world, "r1", |end| end.state = CallState::Cancelled).await;
+    ended(&world, "r1", failed(r#"{"kind":"storage_unavailable"}"#)).await;
+    ended(&world, "r1", failed(r#"{"kind":"draining"}"#)).await;
+    ended(&world, "r1", |end| end.ended_at = UtcMillis(8_000)).await;
+    ended(&world, "r2", |_| ()).await;
+    let open = CallId::mint();
+    world.done(Record::CallOpened(call(open, "ann", None), Some(attempt(open, 1)))).await;
+    let never_had_a_row =
+        [("refused_draining", 7), ("replayed", 7), ("draining", 7), ("storage_unavailable", 7)];
+    world.done(flushed(&[&[("completed", 2)], &never_had_a_row[..]].concat())).await;
+
+    world.done(begin("r1", "l2", 7_000)).await;
+    let found = unclosed(&world, "l2", 7_000).await;
+    assert_eq!(found, [("l1".to_owned(), 3), ("other".to_owned(), 1)]);
+    for (id, lost) in found {
+        let replica = if id == "l1" { "r1" } else { "r2" };
+        let closed = Record::LifeEnded(EndedLife { life: life(replica, &id), lost }, UtcMillis(7_001));
+        world.done(closed.clone()).await;
+        world.done(closed).await;
+    }
+    let told = "SELECT COUNT(*) AS n FROM metrics_flush_log WHERE status = 'lost' AND at = 7001 AND
+        (life = 'l1' AND replica = 'r1' AND batch_size = 3 OR life = 'other' AND replica = 'r2' AND batch_size = 1)";
     assert_eq!(world.db.number(told).await, 2);
+    assert_eq!(unclosed(&world, "l2", 7_000).await, [], "each is closed once");
+    world.done(begin("r1", "l3", 9_000)).await;
+    assert_eq!(unclosed(&world, "l3", 9_000).await, [("l2".to_owned(), 1)], "the call that ended at 8 000");
+}
+
+/// Of a life of many hours, only the last are looked at, and what they have.
+pub(crate) async fn only_the_last_hours_of_a_long_life_are_looked_at(db: Db) {
+    const HOUR: i64 = 3_600_000;
+    let world = World::new(db);
+    world.done(Record::LifeBegan(life("r1", "l1"), UtcMillis(500))).await;
+    ended(&world, "r1", |_| ()).await;
+    let (id, of) = (uuid::Uuid::now_v7(), life("r1", "l1"));
+    let stored = MetricsBatch { id, life: of, at: UtcMillis(30 * HOUR), rows: Vec::new(), failed: None };
+    world.done(Record::MetricsFlushed(Arc::new(stored))).await;
+    assert_eq!(unclosed(&world, "l2", 31 * HOUR).await, [("l1".to_owned(), 0)]);
+    assert_eq!(unclosed(&world, "l0", 499).await, [], "who began before it has nothing to say of it");
 }

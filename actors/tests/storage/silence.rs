@@ -61,11 +61,16 @@ async fn a_table_that_is_locked_or_gone_is_an_outage() {
     world.done(opened(CallId::mint())).await;
     let (other, driver) = tokio_postgres::connect(&world.db.text, tokio_postgres::NoTls).await.unwrap();
     actix::spawn(driver);
-    for (begins, ends, says) in [
-        ("BEGIN; LOCK TABLE calls", "ROLLBACK", "does not answer"),
-        ("ALTER TABLE calls RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO calls", "calls"),
-    ] {
-        other.batch_execute(begins).await.unwrap();
+    let gone = ["calls", "attempts"].map(|table| {
+        let (away, back) = (
+            format!("ALTER TABLE {table} RENAME TO elsewhere"),
+            format!("ALTER TABLE elsewhere RENAME TO {table}"),
+        );
+        (away, back, table)
+    });
+    let locked = ("BEGIN; LOCK TABLE calls".to_owned(), "ROLLBACK".to_owned(), "does not answer");
+    for (begins, ends, says) in std::iter::once(locked).chain(gone) {
+        other.batch_execute(&begins).await.unwrap();
         assert_eq!(world.write(opened(CallId::mint())).await, Err(WriteError::Unavailable), "{begins}");
         let asked = clock::now();
         for _ in 0..20 {
@@ -75,7 +80,7 @@ async fn a_table_that_is_locked_or_gone_is_an_outage() {
         assert!(clock::now() - asked < Duration::from_secs(2), "{begins}: {:?}", clock::now() - asked);
         let health = world.board.get("storage").unwrap();
         assert!(health.status == Status::Down && health.detail.contains(says), "{begins}: {}", health.detail);
-        other.batch_execute(ends).await.unwrap();
+        other.batch_execute(&ends).await.unwrap();
         world.until(Status::Ok).await;
         world.done(opened(CallId::mint())).await;
     }

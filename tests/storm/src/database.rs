@@ -66,7 +66,8 @@ const TORN: &str = "SELECT id AS t FROM calls WHERE id > $1 AND state = 'complet
 /// take in time, which may be in the rollups alone.
 const UNACCOUNTED: &str = r#"SELECT
     (SELECT COUNT(*) FROM calls WHERE state IN ('completed', 'failed', 'cancelled')
-        AND (error IS NULL OR error NOT LIKE '{"kind":"storage_unavailable"%'))
+        AND (error IS NULL
+            OR error NOT LIKE '{"kind":"storage_unavailable"%' AND error NOT LIKE '{"kind":"draining"%'))
     - (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM metrics_1hour WHERE metric = 'exai_calls_total'
         AND labels NOT LIKE '%"outcome":"refused%' AND labels NOT LIKE '%"outcome":"replayed"%'
         AND labels NOT LIKE '%"outcome":"draining"%' AND labels NOT LIKE '%"outcome":"storage_unavailable"%')

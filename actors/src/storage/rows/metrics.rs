@@ -14,15 +14,13 @@ pub struct Life {
     pub id: String,
 }
 
-/// A life that begins, and those that have ended.
+/// A life that has ended, however it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLife {
+pub struct EndedLife {
     /// It.
     pub life: Life,
-    /// Replicas whose earlier process has ended, however it did.
-    pub ended: Vec<String>,
-    /// When.
-    pub at: UtcMillis,
+    /// Calls of it that the journal has and the rollups lack.
+    pub lost: u64,
 }
 
 /// What is stored of the sums at once, in one transaction.

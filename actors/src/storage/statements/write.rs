@@ -59,7 +59,8 @@ pub(crate) async fn record(conn: &mut Conn<'_>, record: &Record, rules: Rules) -
         Record::Recovered { abandoned, at } => sweep::recovered(conn, abandoned, at.0).await,
         Record::Expired(outdated) => sweep::expired(conn, outdated).await,
         Record::MetricsFlushed(batch) => rollup::flushed(conn, batch).await,
-        Record::LifeBegan(new) => lives::began(conn, new).await,
+        Record::LifeBegan(life, at) => lives::began(conn, life, *at).await,
+        Record::LifeEnded(ended, at) => lives::ended(conn, ended, *at).await,
         Record::Acknowledged(noted) => acknowledge::acknowledged(conn, noted).await,
     }
 }
