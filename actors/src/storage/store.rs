@@ -29,6 +29,8 @@ const TURNS_MAX: usize = 1000;
 #[derive(Clone)]
 pub struct Store {
     pool: DatabasePool,
+    /// A connection for pings alone: one that waits behind slow reads would call the database silent.
+    pings: DatabasePool,
     board: HealthBoard,
     well: Arc<AtomicBool>,
     silence: Arc<Silence>,
@@ -44,14 +46,14 @@ enum DatabasePool {
 /// Runs one read, unless the database is silent.
 macro_rules! read {
     ($store:expr, $($query:tt)*) => {
-        if $store.silence.is_known() { Err(StorageError::Silent) } else { ask!($store, $($query)*) }
+        if $store.silence.is_known() { Err(StorageError::Silent) } else { ask!(pool of $store, $($query)*) }
     };
 }
 
 /// Runs one read on a connection of whichever database it is: one text, expanded for both.
 macro_rules! ask {
-    ($store:expr, $module:ident::$read:ident($($argument:ident),*)) => {
-        match &$store.pool {
+    ($pool:ident of $store:expr, $module:ident::$read:ident($($argument:ident),*)) => {
+        match &$store.$pool {
             DatabasePool::Sqlite(pool) => {
                 let read = async {
                     let mut conn = pool.get().await.map_err(no_connection)?;
@@ -81,9 +83,8 @@ macro_rules! ask {
 mod history;
 mod silence;
 
-impl Store {
-    /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once.
-    pub fn open(url: &Url, pool_size: usize, board: HealthBoard) -> Result<Self, StorageError> {
+impl DatabasePool {
+    fn new(url: &Url, size: usize) -> Result<Self, StorageError> {
         let pool = match url.clone() {
             Url::Sqlite(path) => {
                 let mut config = ManagerConfig::default();
@@ -99,7 +100,7 @@ impl Store {
                     .boxed()
                 });
                 let manager = AsyncDieselConnectionManager::new_with_config("", config);
-                Pool::builder(manager).max_size(pool_size).build().map(DatabasePool::Sqlite)
+                Pool::builder(manager).max_size(size).build().map(Self::Sqlite)
             }
             Url::Postgres(url) => {
                 let mut config = ManagerConfig::default();
@@ -110,12 +111,20 @@ impl Store {
                     async move { Ok(connect::postgres(&url, Purpose::Read).await?) }.boxed()
                 });
                 let manager = AsyncDieselConnectionManager::new_with_config("", config);
-                Pool::builder(manager).max_size(pool_size).build().map(DatabasePool::Postgres)
+                Pool::builder(manager).max_size(size).build().map(Self::Postgres)
             }
         };
-        let pool = pool.map_err(|_| StorageError::Closed)?;
+        pool.map_err(|_| StorageError::Closed)
+    }
+}
+
+impl Store {
+    /// Makes the handle. No connection is made before the first read. `pool_size` is the most connections that reads use at once;
+    /// pings have one more.
+    pub fn open(url: &Url, pool_size: usize, board: HealthBoard) -> Result<Self, StorageError> {
+        let (pool, pings) = (DatabasePool::new(url, pool_size)?, DatabasePool::new(url, 1)?);
         let (well, silence) = (Arc::new(AtomicBool::new(true)), Arc::default());
-        Ok(Self { pool, board, well, silence, within: OPERATION_WITHIN })
+        Ok(Self { pool, pings, board, well, silence, within: OPERATION_WITHIN })
     }
 
     /// Loads a conversation of this principal with its newest turns, oldest first, in one query. A conversation of someone else
@@ -196,7 +205,7 @@ impl Store {
 
     /// Asks whether the database answers, be it silent or not.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        ask!(self, read::ping())
+        ask!(pings of self, read::ping())
     }
 
     /// Ends a read that takes too long, and tells the board when the reads begin or cease to work.
