@@ -75,7 +75,7 @@ pub(super) enum Verdict {
 }
 
 /// What becomes of a message from the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Passage {
     /// The client gets it; with the outcome of a call that it is, if it is one.
     Out(Option<Outcome>),
