@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::Kept;
 use super::stream::Log;
-use super::streams::Streams;
+use super::streams::{READ_KEPT_FOR, Streams};
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;
@@ -158,7 +158,7 @@ impl Sessions {
         session.filter(|session| !session.end.is_cancelled()).map(Arc::clone)
     }
 
-    /// Lives until it is ended or was idle for long enough.
+    /// Lives until it is ended or was idle for long enough. What it has read goes before, though nothing is asked of it.
     pub(super) async fn outlive(&self, session: &Session) {
         loop {
             let left = self.idle.saturating_sub(clock::now().duration_since(session.seen.lock().at));
@@ -168,8 +168,9 @@ impl Sessions {
             }
             tokio::select! {
                 () = session.end.cancelled() => return,
-                () = tokio::time::sleep(left.max(self.idle / 10)) => {}
+                () = tokio::time::sleep(left.max(self.idle / 10).min(READ_KEPT_FOR)) => {}
             }
+            session.seen.lock().streams.forget(clock::now());
         }
     }
 }
