@@ -15,7 +15,7 @@ const LARGE_BYTES: usize = 900 * 1024;
 
 #[test]
 fn threads_that_open_sessions_at_once_never_exceed_the_cap() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(100);
     sessions.sessions_max = 10;
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -62,7 +62,7 @@ async fn streams_share_one_bound_and_the_last_message_always_stays() {
 
 #[test]
 fn a_session_over_the_bound_loses_what_it_has_not_read() {
-    let sessions = Sessions::default();
+    let sessions = Sessions::new(100);
     let session = opened(&sessions, "a");
     let large = "x".repeat(LARGE_BYTES * 4);
     for _ in 0..17 {
@@ -91,7 +91,7 @@ async fn read_whole(session: &Session, answer: &str) {
 
 #[tokio::test]
 async fn what_sessions_have_read_takes_no_place_of_what_another_has_not() {
-    let sessions = Sessions::default();
+    let sessions = Sessions::new(100);
     let quiet = opened(&sessions, "quiet");
     quiet.stream().finish("lost", None, None);
     let large = "x".repeat(LARGE_BYTES * 4);
@@ -109,7 +109,7 @@ async fn what_sessions_have_read_takes_no_place_of_what_another_has_not() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_gives_up_what_it_has_read() {
-    let sessions = Sessions::default();
+    let sessions = Sessions::new(100);
     let session = opened(&sessions, "idle");
     read_whole(&session, "the answer").await;
     for (within, is_kept) in [(READ_KEPT_FOR / 2, true), (READ_KEPT_FOR * 2, false)] {
@@ -120,7 +120,7 @@ async fn an_idle_session_gives_up_what_it_has_read() {
 
 #[test]
 fn who_opens_many_evicts_its_own_and_not_the_few_of_others() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(100);
     sessions.sessions_max = 10;
     let open = |name: &str, key: &str| {
         let principal = Principal::from(name);
