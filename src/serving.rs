@@ -1,25 +1,31 @@
 //! How a port is served: in the clear, or with TLS.
 
+#[cfg(test)]
+mod tests;
+mod through;
 mod upgraded;
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BoxBody;
+use actix_http::error::DispatchError;
 use actix_http::h1::{Codec, ExpectHandler, H1Service};
 use actix_http::{HttpService, Request};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, map_config};
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Response, Service, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 
+use self::through::Through;
 use crate::mcp::socket;
 
 /// How long the sockets get to read their last messages.
@@ -40,6 +46,9 @@ pub(crate) enum Kind {
     /// People and probes.
     People,
 }
+
+/// A connection with TLS.
+type Sealed = Through<TlsStream<TcpStream>>;
 
 /// A port that is about to be served.
 pub(crate) struct Serving {
@@ -86,13 +95,45 @@ impl Serving {
                 .tcp()
             }),
             Some(tls) => server.listen("https", self.listener, move || {
-                let prepare =
-                    move |stream: &TlsStream<TcpStream>| socket::prepare(stream.get_ref().0, write_stall);
-                http(door, [factory(), factory()], prepare).rustls_0_23(tls.clone())
+                let prepare = move |stream: &Sealed| {
+                    socket::prepare(stream.get_ref().get_ref().0, write_stall);
+                };
+                sealed(tls.clone(), http(door, [factory(), factory()], prepare))
             }),
         };
         Ok(served?.run())
     }
+}
+
+/// `http` over TLS.
+fn sealed<S, B, U>(
+    tls: ServerConfig,
+    http: H1Service<Sealed, S, B, ExpectHandler, U>,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = TlsError<io::Error, DispatchError>,
+    InitError = (),
+>
+where
+    S: ServiceFactory<Request, Config = ()>,
+    S::Future: 'static,
+    S::Error: Into<Response<BoxBody>>,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>>,
+    B: MessageBody,
+    U: ServiceFactory<(Request, Framed<Sealed, Codec>), Config = (), Response = ()>,
+    U::Future: 'static,
+    U::Error: Display + Into<Response<BoxBody>>,
+    U::InitError: Debug,
+{
+    let accept = Acceptor::new(tls).map_err(TlsError::into_service_error);
+    let accept = accept.map(|stream: TlsStream<TcpStream>| {
+        let peer = stream.get_ref().0.peer_addr().ok();
+        (Through::new(stream), peer)
+    });
+    accept.and_then(http.map_err(TlsError::Service))
 }
 
 /// HTTP/1.1 alone, over `T`. `HttpServer` has no way to take a connection over; and with TLS it would offer HTTP/2, by a library that is

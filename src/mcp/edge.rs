@@ -37,10 +37,6 @@ pub(crate) struct Limits {
     pub requests_burst: u32,
     /// `tools/call` requests a second in the long run; as many others beside them.
     pub requests_per_second: f64,
-    /// WebSockets that one principal may open at once.
-    pub upgrades_burst: u32,
-    /// WebSockets that it may open a second in the long run.
-    pub upgrades_per_second: f64,
     /// Requests that wait for their answers.
     pub requests_in_flight_max: usize,
     /// How long a connection may say nothing after it opened.
@@ -54,8 +50,6 @@ impl Default for Limits {
         Self {
             requests_burst: 50,
             requests_per_second: 20.0,
-            upgrades_burst: 30_000,
-            upgrades_per_second: 100.0,
             requests_in_flight_max: 128,
             hello_within: Duration::from_secs(10),
             sleep_after: Duration::from_millis(250),
@@ -75,7 +69,7 @@ pub(super) enum Verdict {
 }
 
 /// What becomes of a message from the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Passage {
     /// The client gets it; with the outcome of a call that it is, if it is one.
     Out(Option<Outcome>),

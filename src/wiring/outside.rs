@@ -109,13 +109,11 @@ impl Outside {
             limits: Limits {
                 requests_burst: limits.burst,
                 requests_per_second: f64::from(limits.requests_per_second),
-                // All that there may be come back at once after a restart, and again if that goes wrong.
-                upgrades_burst: u32::try_from(limits.connections.saturating_mul(3)).unwrap_or(u32::MAX),
                 ..Limits::default()
             },
             patience: Patience::new(&config.clients.limits, limits.deadline),
             open,
-            http: Sessions::default(),
+            http: Sessions::new(limits.connections),
             hooks: hooks(inner.writer),
             draining: Draining { begun: draining.clone(), within: limits.drain },
             leaving: leaving.clone(),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::Kept;
 use super::stream::Log;
-use super::streams::Streams;
+use super::streams::{READ_KEPT_FOR, Streams};
 use super::transport::Incoming;
 use crate::mcp::edge::Limits;
 use crate::mcp::monitor::Monitor;
@@ -36,6 +36,10 @@ pub(crate) struct Sessions {
     pub sessions_max: usize,
     /// How long one lives of which nothing is heard or wanted.
     pub idle: Duration,
+    /// WebSockets that one principal may open at once.
+    pub upgrades_burst: u32,
+    /// WebSockets that it may open a second in the long run.
+    pub upgrades_per_second: f64,
     pub(super) known: Arc<Mutex<Known>>,
     /// What all their streams keep together.
     kept: Kept,
@@ -84,18 +88,20 @@ pub(super) struct Seen {
     streams: Streams,
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
+impl Sessions {
+    /// None yet, of a server that has so many connections at most.
+    pub(crate) fn new(connections_max: usize) -> Self {
         Self {
             sessions_max: 1000,
             idle: Duration::from_secs(1800),
+            // All that there may be come back at once after a restart, and again if that goes wrong.
+            upgrades_burst: u32::try_from(connections_max.saturating_mul(3)).unwrap_or(u32::MAX),
+            upgrades_per_second: 100.0,
             known: Arc::default(),
             kept: Kept::default(),
         }
     }
-}
 
-impl Sessions {
     /// Opens a session under its name, if it finds a place.
     pub(super) fn open(
         &self,
@@ -135,20 +141,37 @@ impl Sessions {
     pub(super) fn rate(&self, principal: &Principal, limits: Limits, is_call: bool) -> Result<(), Duration> {
         let now = clock::now();
         let mut known = self.known.lock();
-        let rates = known.rates(principal, limits, now);
+        let rates = self.rates(&mut known, principal, limits, now);
         if is_call { rates.calls.take(now) } else { rates.others.take(now) }
     }
 
     /// Takes a place in the rate at which a principal opens sessions: each has rates of its own, and a row.
     pub(super) fn may_open(&self, principal: &Principal, limits: Limits) -> Result<(), Duration> {
         let now = clock::now();
-        self.known.lock().rates(principal, limits, now).openings.take(now)
+        self.rates(&mut self.known.lock(), principal, limits, now).openings.take(now)
     }
 
     /// Takes a place in the rate at which a principal opens WebSockets: each of them may have a row, too.
     pub(in crate::mcp) fn may_upgrade(&self, principal: &Principal, limits: Limits) -> Result<(), Duration> {
         let now = clock::now();
-        self.known.lock().rates(principal, limits, now).upgrades.take(now)
+        self.rates(&mut self.known.lock(), principal, limits, now).upgrades.take(now)
+    }
+
+    fn rates<'a>(
+        &self,
+        known: &'a mut Known,
+        principal: &Principal,
+        limits: Limits,
+        now: Instant,
+    ) -> &'a mut Rates {
+        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
+        let fresh = || Rates {
+            calls: bucket(),
+            others: bucket(),
+            openings: bucket(),
+            upgrades: Bucket::new(self.upgrades_burst, self.upgrades_per_second, now),
+        };
+        known.rates.entry(principal.clone()).or_insert_with(fresh)
     }
 
     /// A session of this principal.
@@ -158,7 +181,7 @@ impl Sessions {
         session.filter(|session| !session.end.is_cancelled()).map(Arc::clone)
     }
 
-    /// Lives until it is ended or was idle for long enough.
+    /// Lives until it is ended or was idle for long enough. What it has read goes before, though nothing is asked of it.
     pub(super) async fn outlive(&self, session: &Session) {
         loop {
             let left = self.idle.saturating_sub(clock::now().duration_since(session.seen.lock().at));
@@ -168,24 +191,14 @@ impl Sessions {
             }
             tokio::select! {
                 () = session.end.cancelled() => return,
-                () = tokio::time::sleep(left.max(self.idle / 10)) => {}
+                () = tokio::time::sleep(left.max(self.idle / 10).min(READ_KEPT_FOR)) => {}
             }
+            session.seen.lock().streams.forget(clock::now());
         }
     }
 }
 
 impl Known {
-    fn rates(&mut self, principal: &Principal, limits: Limits, now: Instant) -> &mut Rates {
-        let bucket = || Bucket::new(limits.requests_burst, limits.requests_per_second, now);
-        let fresh = || Rates {
-            calls: bucket(),
-            others: bucket(),
-            openings: bucket(),
-            upgrades: Bucket::new(limits.upgrades_burst, limits.upgrades_per_second, now),
-        };
-        self.rates.entry(principal.clone()).or_insert_with(fresh)
-    }
-
     /// Whether there is room for one more of this principal, after an idle one has left where that is needed and can be: the idlest
     /// of the principal that has the most, and none of one that has fewer than who asks.
     fn make_room(&mut self, sessions_max: usize, principal: &Principal) -> bool {

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -14,7 +13,7 @@ use rmcp::model::ErrorCode;
 use tokio::sync::watch;
 
 use super::arrival::{Arrival, Attending, Readers};
-use super::kept::Kept;
+use super::kept::{Kept, Share};
 
 /// Messages that one stream keeps.
 const MESSAGES_MAX: usize = 128;
@@ -38,8 +37,7 @@ struct State {
     messages: VecDeque<Arc<str>>,
     /// Messages that gave way.
     dropped: u64,
-    bytes: usize,
-    kept: Kept,
+    share: Share,
     ended: bool,
     code: Option<ErrorCode>,
     /// Connections that read it, ever: the newest one alone goes on.
@@ -64,8 +62,7 @@ impl Log {
         let state = State {
             messages: VecDeque::new(),
             dropped: 0,
-            bytes: 0,
-            kept,
+            share: Share::new(kept),
             ended: false,
             code: None,
             readers: 0,
@@ -109,18 +106,20 @@ impl Log {
     /// Whether everything was said, and nobody can have a use for it at this time who read it so long before.
     pub(super) fn is_done(&self, read_kept_for: Duration, now: Instant) -> bool {
         let state = self.state.borrow();
-        let read = |at| !state.resumable || now.duration_since(at) > read_kept_for;
-        state.ended && (state.messages.is_empty() || state.read_at.is_some_and(read))
+        let long_ago = |at| now.duration_since(at) > read_kept_for;
+        state.ended && (state.messages.is_empty() || state.read_at.is_some_and(long_ago))
     }
 
-    /// Whether it was written whole to a client.
-    pub(super) fn is_read(&self) -> bool {
-        self.state.borrow().read_at.is_some()
+    /// Whether everything was said, and none of it is kept.
+    pub(super) fn is_gone(&self) -> bool {
+        let state = self.state.borrow();
+        state.ended && state.messages.is_empty() && state.dropped > 0
     }
 
-    /// Whether everything was said.
-    pub(super) fn has_ended(&self) -> bool {
-        self.state.borrow().ended
+    /// Whether everything was said; of those that were written whole to a client, or of the others.
+    pub(super) fn has_ended(&self, is_read: bool) -> bool {
+        let state = self.state.borrow();
+        state.ended && state.read_at.is_some() == is_read
     }
 
     /// Waits until it was.
@@ -154,7 +153,7 @@ impl Log {
 
     /// The client has it whole.
     pub(super) fn delivered(&self) {
-        self.state.send_modify(|state| state.read_at = Some(clock::now()));
+        self.state.send_modify(State::was_read);
         self.readers.has_arrived();
     }
 
@@ -206,24 +205,29 @@ impl Log {
 
 impl State {
     fn keep(&mut self, text: &str) -> bool {
-        self.bytes += text.len();
-        self.kept.0.fetch_add(text.len(), Ordering::Relaxed);
+        self.share.add(text.len());
         self.messages.push_back(text.into());
-        while self.messages.len() > 1
-            && (self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX || self.kept.is_full())
+        while self.messages.len() > 1 && (self.messages.len() > MESSAGES_MAX || self.share.is_over(BYTES_MAX))
         {
-            let Some(oldest) = self.messages.pop_front() else { break };
-            self.bytes -= oldest.len();
-            self.kept.0.fetch_sub(oldest.len(), Ordering::Relaxed);
-            self.dropped += 1;
+            self.drop_oldest();
         }
         true
     }
-}
 
-impl Drop for State {
-    fn drop(&mut self) {
-        self.kept.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    /// It is kept on only for who can come back to it.
+    fn was_read(&mut self) {
+        self.read_at = Some(clock::now());
+        let has_place = self.share.was_read();
+        while !(self.resumable && has_place || self.messages.is_empty()) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.messages.pop_front() {
+            self.share.give_up(oldest.len());
+            self.dropped += 1;
+        }
     }
 }
 
@@ -259,8 +263,7 @@ impl<T> Reader<T> {
                 }
                 let at = self.next.max(state.dropped);
                 let found = state.messages.get(usize::try_from(at - state.dropped).unwrap_or(usize::MAX));
-                let found = found.map(|text| (at, Arc::clone(text)));
-                (found, state.ended)
+                (found.map(|text| (at, Arc::clone(text))), state.ended)
             };
             match found {
                 (Some((at, text)), _) => {

@@ -15,8 +15,8 @@ use super::stream::Log;
 const UNREAD_MAX: usize = 32;
 /// Those that are kept although they were written whole: what was written may have been lost on its way.
 const READ_MAX: usize = 8;
-/// How long these are kept.
-const READ_KEPT_FOR: Duration = Duration::from_secs(60);
+/// How long these are kept, at least, and how often it is looked at; so at most twice that.
+pub(super) const READ_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The stream of messages that belong to no request; it lives as long as its session.
 const GENERAL: u64 = 0;
 
@@ -34,13 +34,13 @@ impl Streams {
 
     /// One for the answer of another request; what has ended gives way to it.
     pub(super) fn open(&mut self, now: Instant) -> Log {
-        self.by_id.retain(|id, log| *id == GENERAL || !log.is_done(READ_KEPT_FOR, now));
-        // Those first that somebody has read. What runs is bounded by the edge.
-        for (is_read, ended_max) in [(true, READ_MAX), (false, UNREAD_MAX)] {
-            let is_over = |id: u64, log: &Log| id != GENERAL && log.has_ended() && log.is_read() == is_read;
+        self.forget(now);
+        let unread_max = if self.kept.is_full() { 0 } else { UNREAD_MAX };
+        // What runs is bounded by the edge.
+        for (is_read, ended_max) in [(true, READ_MAX), (false, unread_max)] {
+            let is_over = |id: u64, log: &Log| id != GENERAL && log.has_ended(is_read);
             let over = self.by_id.iter().filter(|(id, log)| is_over(**id, log)).map(|(id, _)| *id);
             let over = over.collect::<Vec<_>>();
-            let ended_max = if self.kept.is_full() { 0 } else { ended_max };
             for id in over.iter().take(over.len().saturating_sub(ended_max)) {
                 self.by_id.remove(id);
             }
@@ -51,9 +51,14 @@ impl Streams {
         log
     }
 
+    /// Gives up what nobody can have a use for any more.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.by_id.retain(|id, log| *id == GENERAL || !log.is_done(READ_KEPT_FOR, now));
+    }
+
     /// A stream by its number.
     pub(super) fn get(&self, id: u64) -> Option<Log> {
-        self.by_id.get(&id).cloned()
+        self.by_id.get(&id).filter(|log| !log.is_gone()).cloned()
     }
 
     /// Whether nobody reads any of them.

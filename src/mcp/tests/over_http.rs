@@ -102,7 +102,7 @@ async fn listen(server: &Server, session: &str) -> Exchange {
 }
 
 fn sessions(sessions_max: usize, idle: Duration) -> Sessions {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(100);
     (sessions.sessions_max, sessions.idle) = (sessions_max, idle);
     sessions
 }

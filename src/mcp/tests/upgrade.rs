@@ -109,8 +109,9 @@ async fn a_refused_upgrade_ends_its_connection() {
 
 #[actix_web::test]
 async fn who_opens_too_fast_is_refused_before_the_upgrade_and_others_are_not() {
-    let limits = Limits { upgrades_burst: 3, upgrades_per_second: 0.01, ..Limits::default() };
-    let server = Setup { limits, ..Setup::default() }.start().await.unwrap();
+    let mut http = super::super::http::Sessions::new(1);
+    http.upgrades_per_second = 0.01;
+    let server = Setup { http, ..Setup::default() }.start().await.unwrap();
     for _ in 0..3 {
         drop(server.connect().await.unwrap());
     }

@@ -34,20 +34,3 @@ async fn the_last_streams_that_were_read_can_be_resumed_for_a_while() {
     assert!(read_ones.iter().all(|id| streams.get(*id).is_none()), "a minute is long enough");
     assert!(streams.get(GENERAL).is_some());
 }
-
-#[tokio::test]
-async fn what_was_read_gives_way_before_what_was_not() {
-    let kept = Kept::default();
-    let mut streams = Streams::new(kept.clone());
-    streams.open(clock::now()).finish("lost", None, None);
-    let unread = streams.last;
-    {
-        let large = streams.open(clock::now());
-        large.finish(&"x".repeat(65 * 1024 * 1024), None, None);
-        large.events(0, true, ()).count().await;
-    }
-    let large = streams.last;
-    assert!(kept.is_full());
-    streams.open(clock::now());
-    assert_eq!((streams.get(large).is_some(), streams.get(unread).is_some()), (false, true));
-}
