@@ -18,10 +18,10 @@ async fn a_server_that_hangs_is_waited_for_once() {
     let mut server = Server::start("");
     let world = World::new(Db::on_server(&server.url).await);
     world.done(opened(CallId::mint())).await;
-    world.store.ping().await.unwrap();
+    let ann = principal("ann");
+    world.store.load_call(&ann, CallId::mint()).await.unwrap();
     server.order("pause_postgres");
     let asked = clock::now();
-    let ann = principal("ann");
     let read = world.store.load_call(&ann, CallId::mint());
     let (read, written) = tokio::join!(read, world.write(opened(CallId::mint())));
     assert!(matches!(read, Err(StorageError::TimedOut(_))), "{read:?}");
