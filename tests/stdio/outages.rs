@@ -83,9 +83,9 @@ fn a_daemon_that_hangs_is_told_from_none_and_serves_once_it_goes_on() {
         }
     }
     assert_eq!(place.daemon(), daemon, "no second one is started");
+    assert_eq!(first.answer(2)["error"]["data"]["retry_after_ms"], 5000);
     // What is asked while it still hangs is answered once it goes on.
     bridge.begin_chat(3, "now?");
-    assert_eq!(first.answer(2)["error"]["data"]["retry_after_ms"], 5000);
     signal(daemon, "CONT");
     let again = first.chat(4, "paid for");
     assert!(text(&again).contains("paid for"), "{again}");
