@@ -118,6 +118,7 @@ impl Bridge {
                 Event::Tried(Err(down)) => self.not_connected(&down).await,
                 Event::PauseOver => self.try_again(),
             }
+            self.daemon.set_awaited(!self.ledger.is_empty());
         }
     }
 

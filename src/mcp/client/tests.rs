@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -75,13 +76,16 @@ fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> (Url, JoinHandle<()>
     (url, thread)
 }
 
-/// The next message from there, where silence for a second is its end.
+/// The next message from there, where silence for a second is its end once the connection stands, and before that would be none.
 async fn next(url: &Url) -> Option<String> {
     let token = Token::from_secret(Secret::from("a-token"));
     let decode = |text: &bytes::Bytes| String::from_utf8(text.to_vec()).ok();
-    let mut opened = wire::open::<String, String>(url, &token, None, Duration::from_secs(1), (Some, decode))
-        .await
-        .unwrap();
+    let (silence_max, limit) = watch::channel(Duration::from_hours(1));
+    let opened = wire::open::<String, String>(url, &token, None, limit, (Some, decode)).await;
+    let mut opened = opened.unwrap();
+    // The reader is at it.
+    tokio::task::yield_now().await;
+    silence_max.send(Duration::from_secs(1)).unwrap();
     opened.from_server.recv().await
 }
 
