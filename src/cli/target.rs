@@ -31,7 +31,7 @@ pub(super) enum ProbeError {
     #[error("what listens at {0} does not answer: {wake}", wake = wake(.0.port()))]
     Silent(SocketAddr),
     /// There is no way there.
-    #[error("{0} cannot be reached: {1}")]
+    #[error("{0} cannot be reached: {1}; look at listen.dashboard")]
     Unreachable(SocketAddr, String),
     /// It answers, but not in our words.
     #[error("what listens at {0} does not answer as EXAI does; look at listen.dashboard and listen.tls_cert")]
