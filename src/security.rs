@@ -247,7 +247,12 @@ fn caller(gate: &Gate, entries: &Entries, digest: &[u8; 32]) -> Option<Caller> {
 
 /// The token that the request presents, right or wrong.
 fn presented(request: &HttpRequest) -> Option<String> {
-    let (scheme, value) = only(request, AUTHORIZATION)??.split_once(' ')?;
+    token_in(only(request, AUTHORIZATION)??)
+}
+
+/// The token in an `Authorization`: as it stands (`Bearer`), or as the password (`Basic`).
+pub(crate) fn token_in(authorization: &str) -> Option<String> {
+    let (scheme, value) = authorization.split_once(' ')?;
     let value = value.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(value.to_owned());

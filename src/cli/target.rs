@@ -30,6 +30,9 @@ pub(super) enum ProbeError {
     /// Whatever has the address says nothing.
     #[error("what listens at {0} does not answer: {wake}", wake = wake(.0.port()))]
     Silent(SocketAddr),
+    /// There is no way there.
+    #[error("{0} cannot be reached: {1}; look at listen.dashboard")]
+    Unreachable(SocketAddr, String),
     /// It answers, but not in our words.
     #[error("what listens at {0} does not answer as EXAI does; look at listen.dashboard and listen.tls_cert")]
     Strange(SocketAddr),
@@ -106,9 +109,18 @@ async fn ask(
         if let SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) = error {
             return ProbeError::Silent(address);
         }
-        // What rustls refuses comes as an error of input and output, but somebody is there.
-        let nobody = matches!(&error, SendRequestError::Connect(ConnectError::Io(io)) if io.kind() == ErrorKind::ConnectionRefused);
-        if nobody { ProbeError::NoDaemon(address) } else { ProbeError::Strange(address) }
+        let SendRequestError::Connect(ConnectError::Io(io)) = &error else {
+            return ProbeError::Strange(address);
+        };
+        if io.kind() == ErrorKind::ConnectionRefused {
+            return ProbeError::NoDaemon(address);
+        }
+        // What rustls refuses, and a server that hangs up on it, come as errors of input and output, but somebody is there.
+        if matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
+        {
+            return ProbeError::Strange(address);
+        }
+        ProbeError::Unreachable(address, io.to_string())
     })?;
     if response.status().as_u16() == 401 {
         return Err(ProbeError::Refused(address));

@@ -3,6 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::exai::{Home, Ran};
 use crate::ports::free_port;
 use crate::{TOKEN, doctor, finds, machine};
@@ -14,6 +17,14 @@ fn with(home: &Home, file: &str, from: &str, to: &str) -> impl Fn() + use<> {
     assert!(text.contains(from), "{from}: {text}");
     fs::write(&path, text.replacen(from, to, 1)).unwrap();
     move || fs::write(&path, &text).unwrap()
+}
+
+/// What the doctor says where the entry leads nobody knows where.
+const FILLED_IN: &str = "has its client fill in where it leads";
+
+/// A token as the password of `Authorization`.
+fn basic(token: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("exai:{token}")))
 }
 
 #[test]
@@ -63,6 +74,7 @@ fn faults_of_entries_that_connect() {
     let named = home.run(&["token", "add", "mine"]).stdout;
     for (from, to) in [
         (TOKEN, "${EXAI_TOKEN}"),
+        (&format!("Bearer {TOKEN}"), &basic(TOKEN)),
         (TOKEN, named.trim()),
         ("//127.0.0.1", "//localhost"),
         ("\"timeout\"", "\"unlimited\""),
@@ -72,6 +84,25 @@ fn faults_of_entries_that_connect() {
         assert_eq!(ran.code, Some(0), "{to}: {}", ran.stdout);
         restore();
     }
+    for (from, to) in [("\"ws://127.0.0.1:", "\"ws://${EXAI_HOST}:"), ("\"ws://", "\"${EXAI_URL:-}ws://")] {
+        let restore = with(home, file, from, to);
+        let ran = doctor(home, &[]);
+        assert!(ran.code == Some(0) && ran.stdout.contains(FILLED_IN), "{to}: {}", ran.stdout);
+        restore();
+    }
+    let restore = with(home, file, "\"ws://", "\"ws://exai:${EXAI_TOKEN}@");
+    let ran = doctor(home, &[]);
+    assert!(ran.code == Some(0) && !ran.stdout.contains(FILLED_IN), "{}", ran.stdout);
+    restore();
+    let restore = with(home, file, &format!("Bearer {TOKEN}"), &basic("an-older-token-of-the-tests"));
+    finds(home, "has another token than EXAI's", again);
+    restore();
+    let restore = with(home, file, &format!("Bearer {TOKEN}"), &basic(TOKEN));
+    let path = home.folder().join(file);
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    finds(home, "holds the token and other users can read it", "chmod 600 ");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    restore();
     let restore = with(home, file, "\"ws://127.0.0.1:", "\"wss://exai.example/x?");
     let mut proxied = home.command(&["doctor"]);
     proxied.env("EXAI_LISTEN__ALLOWED_HOSTS", "exai.example");
@@ -125,6 +156,16 @@ fn faults_of_entries_that_launch_a_bridge() {
     assert!(ran.code == Some(0) && ran.stdout.contains("has another program launch exai"), "{}", ran.stdout);
     restore();
     restore_program();
+    for (from, to) in [
+        (program, "${HOME}/bin/exai"),
+        (&format!(":{}\"", at.port()), ":${EXAI_PORT}\""),
+        ("\"args\": [", "\"args\": [\"--config\", \"${workspaceFolder}/exai.toml\","),
+    ] {
+        let restore = with(&machine.home, desktop, from, to);
+        let ran = doctor(&machine.home, &[]);
+        assert!(ran.code == Some(0) && ran.stdout.contains(FILLED_IN), "{to}: {}", ran.stdout);
+        restore();
+    }
     let restore = with(&machine.home, ".gemini/settings.json", "960000", "899999");
     finds(&machine.home, "gives a call up after 899.999 s (`timeout`)", "connect gemini --transport stdio`");
     restore();

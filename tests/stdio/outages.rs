@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use exai_upstream::Script;
 use serde_json::json;
 
 use crate::bridge::{Place, signal};
+use crate::text;
 
 #[test]
 fn a_port_that_somebody_else_has_is_said_to_whoever_asks() {
@@ -43,13 +45,16 @@ fn met(greeting: Option<&'static str>, what: &str) {
     assert!(place.daemons().is_empty());
 }
 
-/// Stopped, it holds its port, and the kernel takes connections for it.
+/// Stopped, it holds its port, and the kernel takes connections for it. A call that it was at is given up by the bridge and asked again.
 #[test]
 fn a_daemon_that_hangs_is_told_from_none_and_serves_once_it_goes_on() {
     let place = Place::new();
     let mut first = place.bridge().modern();
     assert!(first.request(1, "tools/list", json!({}))["result"].is_object());
     let daemon = place.daemon();
+    place.kimi.push_script(Script::of("delay=1000+tokens=30"));
+    first.begin_chat(2, "paid for");
+    place.until_asked(1);
     signal(daemon, "STOP");
     let mut bridge = place.bridge().modern();
     bridge.begin_chat(1, "anyone?");
@@ -78,12 +83,17 @@ fn a_daemon_that_hangs_is_told_from_none_and_serves_once_it_goes_on() {
         }
     }
     assert_eq!(place.daemon(), daemon, "no second one is started");
+    assert_eq!(first.answer(2)["error"]["data"]["retry_after_ms"], 5000);
     // What is asked while it still hangs is answered once it goes on.
     bridge.begin_chat(3, "now?");
     signal(daemon, "CONT");
+    let again = first.chat(4, "paid for");
+    assert!(text(&again).contains("paid for"), "{again}");
     assert!(bridge.answer(3)["result"].is_object());
-    assert!(first.chat(2, "and you?")["result"].is_object());
     assert_eq!((place.daemon(), bridge.answers(1), bridge.answers(2)), (daemon, 1, 1));
+    let mut asked = place.kimi.journal().into_iter().map(|entry| entry.last_user).collect::<Vec<_>>();
+    asked.sort();
+    assert_eq!(asked, ["now?", "paid for"], "each once");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub struct BadCatalogue(#[from] toml::de::Error);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.in_words())]
 pub struct UnknownModel {
-    /// What there is; empty where no provider is configured.
+    /// What there is; empty where no provider is configured, or none has a model.
     known: String,
     /// What may have been meant.
     nearest: String,
@@ -61,8 +61,8 @@ impl UnknownModel {
     fn in_words(&self) -> String {
         let Self { known, nearest } = self;
         if known.is_empty() {
-            return "no provider has a key, so there is no model to ask; give the daemon one (MOONSHOT_API_KEY, ZAI_API_KEY) and \
-                    start it anew"
+            return "there is no model to ask: give a provider a key (MOONSHOT_API_KEY, ZAI_API_KEY) or, where it has one, name its \
+                    `models` in the configuration, and start the daemon anew"
                 .to_owned();
         }
         format!(

@@ -14,7 +14,7 @@ use crate::cli::connect::clients::{self, Client, Transport};
 use crate::cli::connect::file::ClientFile;
 use crate::cli::target;
 use crate::config::{Config, Inputs};
-use crate::security::{Scope, Token, keyring};
+use crate::security::{self, Scope, Token, keyring};
 use crate::unix;
 
 /// What an entry may get its token from beside a header of its own.
@@ -58,6 +58,10 @@ pub(super) fn all(config: &Config, inputs: &Inputs, token: Option<&Token>) -> Ve
                 name,
                 format!("{shown} has another program launch exai, whose settings are not seen here"),
             ),
+            Ok(()) if look.is_filled_in() => Finding::well(
+                name,
+                format!("{shown} has its client fill in where it leads, which is not seen here"),
+            ),
             Ok(()) => Finding::well(name, format!("{shown} leads here")),
         });
     }
@@ -98,13 +102,14 @@ struct Look<'a> {
 impl Look<'_> {
     /// The first fault, as the end of a sentence about the file. It quotes no token.
     fn fault(&self, transport: Option<Transport>) -> Result<(), String> {
-        let transport = transport.ok_or("says neither what to launch nor where to connect")?;
         match transport {
-            Transport::Stdio => self.launched()?,
-            Transport::Ws | Transport::Http => self.addressed(transport)?,
+            _ if self.is_filled_in() => {}
+            Some(Transport::Stdio) => self.launched()?,
+            Some(by @ (Transport::Ws | Transport::Http)) => self.addressed(by)?,
+            None => return Err("says neither what to launch nor where to connect".to_owned()),
         }
         let deadline = self.config.limits.deadline;
-        match self.client.patience(transport, self.entry) {
+        match transport.and_then(|by| self.client.patience(by, self.entry)) {
             Some((key, wait)) if wait < deadline => Err(format!(
                 "gives a call up after {} s (`{key}`), before its time is over (limits.deadline_s, {} s)",
                 wait.as_secs_f64(),
@@ -120,6 +125,27 @@ impl Look<'_> {
         let command = self.entry["command"].as_str();
         command.is_some_and(|command| !is_exai(command))
             && self.arguments().flat_map(str::split_whitespace).any(is_exai)
+    }
+
+    /// Whether its client puts values that are not seen here into where it leads.
+    fn is_filled_in(&self) -> bool {
+        if let Some(command) = self.entry["command"].as_str() {
+            let decides = |name: &str| name.starts_with("EXAI_") && name != "EXAI_TOKEN";
+            let variables = self.variables().filter(|(name, _)| decides(name)).map(|(_, value)| value);
+            return self.arguments().chain(variables).chain([command]).any(is_filled_in);
+        }
+        let mut texts = self.entry.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+        match address(self.entry) {
+            Some((key, _)) => {
+                self.entry[key].as_str().and_then(|url| url.rsplit('@').next()).is_some_and(is_filled_in)
+            }
+            None => texts.any(is_filled_in),
+        }
+    }
+
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.entry["env"].as_object().into_iter().flatten();
+        variables.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
     }
 
     fn arguments(&self) -> impl Iterator<Item = &str> {
@@ -149,9 +175,8 @@ impl Look<'_> {
                 Some(rest) => rest.strip_prefix('='),
                 None => None,
             });
-        let variables = self.entry["env"].as_object().into_iter().flatten();
-        let variables = variables.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
-        let (filled_in, variables): (Vec<_>, Vec<_>) = variables.partition(|(_, value)| is_filled_in(value));
+        let (filled_in, variables): (Vec<_>, Vec<_>) =
+            self.variables().partition(|(_, value)| is_filled_in(value));
         let inputs = self.inputs.elsewhere(named.map(PathBuf::from), &variables);
         let theirs = Config::load(&inputs)
             .map_err(|error| format!("launches a bridge that refuses to start: {error}"))?;
@@ -219,16 +244,11 @@ impl Look<'_> {
             }
             self.by_tls(matches!(url.scheme(), "wss" | "https"))?;
         }
-        if let Some(token) = url.password() {
-            return self.opened_by(token);
+        if url.password().is_some() || self.authorization().is_some() {
+            return self.tokens().try_for_each(|token| self.opened_by(&token));
         }
-        match self.authorization().map(|value| value.strip_prefix("Bearer ")) {
-            Some(Some(token)) if is_filled_in(token) => Ok(()),
-            Some(Some(token)) => self.opened_by(token),
-            Some(None) => Ok(()),
-            None if TOKEN_KEYS.iter().any(|key| !self.entry[*key].is_null()) => Ok(()),
-            None => Err("presents no token".to_owned()),
-        }
+        let has_another = TOKEN_KEYS.iter().any(|key| !self.entry[*key].is_null());
+        has_another.then_some(()).ok_or_else(|| "presents no token".to_owned())
     }
 
     /// A name that the operator lets clients call EXAI: what has it is not ours to look into.
@@ -264,10 +284,17 @@ impl Look<'_> {
         tables.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?.1.as_str()
     }
 
+    /// The tokens that an entry with an address shows.
+    fn tokens(&self) -> impl Iterator<Item = String> {
+        let password = address(self.entry).and_then(|(_, url)| url.password().map(str::to_owned));
+        // So the braces of `${` come out of an address.
+        let password = password.filter(|password| !password.contains("$%7B"));
+        let header = self.authorization().and_then(security::token_in);
+        password.into_iter().chain(header.filter(|token| !is_filled_in(token)))
+    }
+
     fn holds_a_token(&self) -> bool {
-        let bearer = self.authorization().and_then(|value| value.strip_prefix("Bearer "));
-        let password = address(self.entry).is_some_and(|(_, url)| url.password().is_some());
-        let texts = bearer.into_iter().chain(self.entry["env"]["EXAI_TOKEN"].as_str());
-        password || texts.into_iter().any(|text| !is_filled_in(text))
+        let given = self.entry["env"]["EXAI_TOKEN"].as_str();
+        self.tokens().next().is_some() || given.is_some_and(|token| !is_filled_in(token))
     }
 }

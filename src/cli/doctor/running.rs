@@ -31,7 +31,11 @@ pub(super) async fn all(config: &Config, token: Option<&Token>) -> Vec<Finding> 
         }
         Ok(_)
         | Err(
-            ProbeError::NoDaemon(_) | ProbeError::Strange(_) | ProbeError::Refused(_) | ProbeError::Tls(_),
+            ProbeError::NoDaemon(_)
+            | ProbeError::Unreachable(..)
+            | ProbeError::Strange(_)
+            | ProbeError::Refused(_)
+            | ProbeError::Tls(_),
         ) => None,
     };
     let Some(daemon) = runs else {

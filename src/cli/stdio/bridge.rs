@@ -118,6 +118,7 @@ impl Bridge {
                 Event::Tried(Err(down)) => self.not_connected(&down).await,
                 Event::PauseOver => self.try_again(),
             }
+            self.daemon.set_awaited(!self.ledger.is_empty());
         }
     }
 
@@ -131,7 +132,8 @@ impl Bridge {
             Line::TooLong(id) => return self.say(ledger::too_large(id.as_ref(), allowed)).await,
         };
         let waited_for = !self.ledger.is_empty();
-        match self.ledger.hear(line, self.setup.draw_key, matches!(self.link, Link::Up(_))) {
+        let connected = matches!(self.link, Link::Up(_));
+        match self.ledger.hear(line, self.setup.draw_key, connected, clock::now()) {
             Step::Send(line) => self.queue.lines.push_back(line),
             Step::Answer(line) => self.say(line).await,
             Step::Done => {
@@ -176,7 +178,7 @@ impl Bridge {
     async fn connected(&mut self, connection: Connection) {
         self.link = Link::Up(connection);
         self.failing = None;
-        let (lines, given_up) = self.ledger.resend();
+        let (lines, given_up) = self.ledger.resend(clock::now());
         let again = lines.len();
         log::info!(address:% = self.daemon.address(), sent = again; "connected to the daemon");
         self.queue = Queue { lines, again, at_once: self.setup.at_once, not_before: clock::now() };
@@ -200,7 +202,7 @@ impl Bridge {
         let error = down.to_call_error(self.daemon.address());
         log::error!(address:% = self.daemon.address(); "{}", error.message);
         self.failing = None;
-        for answer in self.ledger.fail(&error) {
+        for answer in self.ledger.fail(&error, now) {
             self.say(answer).await;
         }
     }

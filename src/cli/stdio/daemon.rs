@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use exai_actors::clock;
+use tokio::sync::watch;
 use url::Url;
 
 use super::ledger;
@@ -26,8 +27,10 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it may take to answer a handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long it may say nothing, not even to a ping: who asks it waits no longer than this, and then until it is given up.
+/// How long it may say nothing, not even to a ping, while somebody waits: no longer than this, and then until it is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// While nobody does: its own pings, each 30 s, come before half of it, so that an idle bridge sends none.
+const IDLE_SILENCE_MAX: Duration = Duration::from_secs(70);
 /// The log that a new daemon goes on with, at most; a longer one is put aside.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How much of the log's end is searched for why a daemon ended.
@@ -66,12 +69,21 @@ pub(super) struct Daemon {
     config: Config,
     config_file: Option<PathBuf>,
     folder: Option<PathBuf>,
+    silence_max: watch::Sender<Duration>,
 }
 
 impl Daemon {
     pub(super) fn new(config: Config, tls: Option<Trust>, inputs: &Inputs) -> Result<Self, url::ParseError> {
         let url = target::mcp_url(&config.listen)?;
-        Ok(Self { url, tls, config, config_file: inputs.file.clone(), folder: inputs.data_folder() })
+        let (silence_max, _) = watch::channel(IDLE_SILENCE_MAX);
+        let (config_file, folder) = (inputs.file.clone(), inputs.data_folder());
+        Ok(Self { url, tls, config, config_file, folder, silence_max })
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn set_awaited(&self, awaited: bool) {
+        let allowed = if awaited { SILENCE_MAX } else { IDLE_SILENCE_MAX };
+        self.silence_max.send_if_modified(|current| std::mem::replace(current, allowed) != allowed);
     }
 
     /// Where it is looked for.
@@ -102,7 +114,7 @@ impl Daemon {
             let text = std::str::from_utf8(text).ok()?;
             Some(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() })
         };
-        wire::open(&self.url, token, self.tls.clone(), SILENCE_MAX, (Some, decode)).await
+        wire::open(&self.url, token, self.tls.clone(), self.silence_max.subscribe(), (Some, decode)).await
     }
 
     async fn start(&self, token: &Token) -> Result<Connection, Down> {

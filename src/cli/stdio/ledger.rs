@@ -1,13 +1,16 @@
 //! What the client has asked and nobody has answered, and how it introduced itself: all that a new connection needs, so that the
-//! client notices nothing of the old one's end. Every request leaves it once. Pure: randomness is an argument.
+//! client notices nothing of the old one's end. Every request leaves it once. Pure: randomness and time are arguments.
 
+mod given_up;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
+use exai_actors::clock::Instant;
 use exai_actors::error::{CallError, ErrorKind};
 
+use self::given_up::{GivenUp, Name};
 use super::message::{self, Id, Said, Told};
 
 /// Requests without an answer, at most; the daemon takes as many on one connection.
@@ -46,6 +49,8 @@ struct Open {
     line: String,
     progress_token: Option<String>,
     is_call: bool,
+    /// Where it has one of ours.
+    name: Option<Name>,
     /// The cancel of a call that a connection before took, until the next one has both; the client gets no answer.
     cancel: Option<String>,
     /// What the client heard last of how far it is, and what a new connection's numbers are counted from: they must increase (MCP
@@ -65,6 +70,7 @@ pub(super) struct Ledger {
     greeting: Option<(Id, Handshake)>,
     /// What the daemon asked on this connection and the client has not answered.
     asked: VecDeque<Id>,
+    given_up: GivenUp,
     message_bytes_max: usize,
 }
 
@@ -75,6 +81,7 @@ impl Ledger {
             handshake: None,
             greeting: None,
             asked: VecDeque::new(),
+            given_up: GivenUp::default(),
             message_bytes_max,
         }
     }
@@ -89,9 +96,16 @@ impl Ledger {
         self.handshake.as_ref().map(|handshake| handshake.hello.clone())
     }
 
-    /// Decides about a line of the client's. A tool call without a name of its own gets `key`, under which it can be sent again. Where
-    /// there is no connection, requests wait for [`Self::resend`], and nobody hears the rest.
-    pub(super) fn hear(&mut self, line: String, key: impl FnOnce() -> String, connected: bool) -> Step {
+    /// Decides about a line of the client's. A tool call without a name of its own gets `key`, under which it can be sent again, or the
+    /// one of a call that was given up and asked the same. Where there is no connection, requests wait for [`Self::resend`], and nobody
+    /// hears the rest.
+    pub(super) fn hear(
+        &mut self,
+        line: String,
+        key: impl FnOnce() -> String,
+        connected: bool,
+        now: Instant,
+    ) -> Step {
         let send = |line| if connected { Step::Send(line) } else { Step::Done };
         match message::said(&line) {
             Said::Refused(answer) => Step::Answer(answer),
@@ -115,11 +129,13 @@ impl Ledger {
             }
             Said::Request { id, method, progress_token } => {
                 let (is_call, is_hello) = (method == "tools/call", method == "initialize");
-                let keyed = is_call.then(|| message::keyed(&line, &key())).flatten();
-                let line = keyed.unwrap_or(line);
+                let name = is_call.then(|| self.given_up.name(&line, key, now));
+                let keyed = name.and_then(|name| Some((message::keyed(&line, &name.key)?, name)));
+                let (line, name) = keyed.map_or((line, None), |(line, name)| (line, Some(name)));
                 if let Err(answer) = self.has_room(&id, &line) {
                     return Step::Answer(answer);
                 }
+                name.iter().for_each(|name| self.given_up.forget(name));
                 if is_hello {
                     let hello = message::under_id(&line, REPLAY_ID).unwrap_or_else(|| line.clone());
                     self.greeting = Some((id.clone(), Handshake { hello, initialized: None }));
@@ -130,6 +146,7 @@ impl Ledger {
                     line: line.clone(),
                     progress_token,
                     is_call,
+                    name,
                     cancel: None,
                     heard,
                     counted_from,
@@ -214,7 +231,7 @@ impl Ledger {
 
     /// Everything to be sent on a new connection, behind the hello: the rest of the handshake, the calls that were cancelled meanwhile,
     /// and what is unanswered, in the order in which it was asked; and the answers of what ended too many.
-    pub(super) fn resend(&mut self) -> (VecDeque<String>, Vec<String>) {
+    pub(super) fn resend(&mut self, now: Instant) -> (VecDeque<String>, Vec<String>) {
         self.asked.clear();
         let initialized = self.handshake.as_ref().and_then(|handshake| handshake.initialized.clone());
         let mut lines = VecDeque::from_iter(initialized);
@@ -237,17 +254,27 @@ impl Ledger {
         let message =
             "The connection to EXAI ended each time that this request was sent; look at the daemon's log.";
         let failed = CallError::new(ErrorKind::Internal, message);
-        let answers = given_up.iter().map(|open| message::failure(Some(&open.id), &failed)).collect();
-        (lines, answers)
+        (lines, self.give_up(given_up, &failed, now))
     }
 
     /// Gives everything up: the answers that the client gets.
-    pub(super) fn fail(&mut self, why: &CallError) -> Vec<String> {
+    pub(super) fn fail(&mut self, why: &CallError, now: Instant) -> Vec<String> {
         self.greeting = None;
         let (cancelled, open): (VecDeque<Open>, VecDeque<Open>) =
             self.open.drain(..).partition(|open| open.cancel.is_some());
         self.open = cancelled;
-        open.iter().map(|open| message::failure(Some(&open.id), why)).collect()
+        self.give_up(open, why, now)
+    }
+
+    /// What the daemon has taken may go on there, and is paid for: nothing cancels it, and who asks the same again gets it.
+    fn give_up(&mut self, open: VecDeque<Open>, why: &CallError, now: Instant) -> Vec<String> {
+        let failed = open.into_iter().map(|Open { id, name, sent, .. }| {
+            if let Some(name) = name.filter(|_| sent > 0) {
+                self.given_up.keep(name, now);
+            }
+            message::failure(Some(&id), why)
+        });
+        failed.collect()
     }
 }
 

@@ -94,13 +94,12 @@ impl Down {
                     );
                     return CallError::new(ErrorKind::Internal, message).retry_after(RETRY_AFTER);
                 }
-                ClientError::Refused { .. }
-                | ClientError::Foreign { .. }
-                | ClientError::Unreachable { .. } => (ErrorKind::Internal, taken),
+                ClientError::Refused { .. } | ClientError::Foreign { .. } => (ErrorKind::Internal, taken),
                 ClientError::Tls(problem) => {
                     (ErrorKind::Internal, format!("The daemon at {address} is not trusted: {problem}."))
                 }
                 ClientError::NoDaemon(_)
+                | ClientError::Unreachable { .. }
                 | ClientError::Gone
                 | ClientError::Call(_)
                 | ClientError::Cancelled => (ErrorKind::Internal, unreached(address)),
@@ -131,8 +130,18 @@ fn unreached(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use exai_actors::clock;
+    use url::Url;
 
     use super::*;
+
+    #[test]
+    fn an_address_without_a_way_to_it_is_not_said_to_be_taken() {
+        let problem = "network is unreachable".to_owned();
+        let url = Url::parse("ws://192.0.2.1:9/mcp").unwrap();
+        let down = Down::Client(ClientError::Unreachable { url, problem });
+        let said = down.to_call_error("192.0.2.1:9".parse().unwrap()).message;
+        assert!(said.contains("cannot be reached") && !said.contains("is no EXAI"), "{said}");
+    }
 
     #[test]
     fn an_outage_is_waited_for_as_patiently_as_its_last_face_wants() {

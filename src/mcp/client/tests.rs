@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::Secret;
@@ -47,11 +49,11 @@ fn a_password_in_the_address_is_not_shown() {
     assert_eq!(wire::shown(&url).as_str(), "ws://127.0.0.1:8079/mcp");
 }
 
-/// A server that opens a WebSocket, and what it does then.
-fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> Url {
+/// A server that opens a WebSocket, and what it does then, which has an end.
+fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> (Url, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = Url::parse(&format!("ws://{}/mcp", listener.local_addr().unwrap())).unwrap();
-    std::thread::spawn(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -71,16 +73,19 @@ fn server(then: impl FnOnce(TcpStream) + Send + 'static) -> Url {
         stream.write_all(answer.as_bytes()).unwrap();
         then(stream);
     });
-    url
+    (url, thread)
 }
 
-/// The next message from there, where silence for a second is its end.
+/// The next message from there, where silence for a second is its end once the connection stands, and before that would be none.
 async fn next(url: &Url) -> Option<String> {
     let token = Token::from_secret(Secret::from("a-token"));
     let decode = |text: &bytes::Bytes| String::from_utf8(text.to_vec()).ok();
-    let mut opened = wire::open::<String, String>(url, &token, None, Duration::from_secs(1), (Some, decode))
-        .await
-        .unwrap();
+    let (silence_max, limit) = watch::channel(Duration::from_hours(1));
+    let opened = wire::open::<String, String>(url, &token, None, limit, (Some, decode)).await;
+    let mut opened = opened.unwrap();
+    // The reader is at it.
+    tokio::task::yield_now().await;
+    silence_max.send(Duration::from_secs(1)).unwrap();
     opened.from_server.recv().await
 }
 
@@ -92,13 +97,14 @@ async fn a_silent_server_is_pinged_and_gone_when_that_does_not_wake_it() {
         stream.read_exact(&mut frame).unwrap();
         assert_eq!(frame[..2], [0x89, 0x80]);
     };
-    let hung = server(move |mut stream| {
+    let (hung, served) = server(move |mut stream| {
         ping(&mut stream);
         // Until the client hangs up.
         let _ = stream.read_to_end(&mut Vec::new());
     });
     assert_eq!(next(&hung).await, None);
-    let quiet = server(move |mut stream| {
+    served.await.unwrap();
+    let (quiet, served) = server(move |mut stream| {
         for _ in 0..4 {
             ping(&mut stream);
             stream.write_all(&[0x8a, 0]).unwrap();
@@ -106,4 +112,5 @@ async fn a_silent_server_is_pinged_and_gone_when_that_does_not_wake_it() {
         stream.write_all(&[0x81, 2, b'{', b'}']).unwrap();
     });
     assert_eq!(next(&quiet).await.as_deref(), Some("{}"));
+    served.await.unwrap();
 }

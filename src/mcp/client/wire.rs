@@ -12,7 +12,7 @@ use futures_util::stream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 use url::Url;
@@ -48,12 +48,12 @@ type Encode<Out> = fn(Out) -> Option<String>;
 type Decode<In> = fn(&Bytes) -> Option<In>;
 
 /// Opens the socket. Needs the actix system of this thread. A server that says nothing for half of `silence_max` is pinged, and one that
-/// says nothing for all of it is gone.
+/// says nothing for all of it is gone; another value counts from its setting on.
 pub(crate) async fn open<Out: 'static, In: 'static>(
     url: &Url,
     token: &Token,
     tls: Option<Trust>,
-    silence_max: Duration,
+    silence_max: watch::Receiver<Duration>,
     (encode, decode): (Encode<Out>, Decode<In>),
 ) -> Result<Wire<Out, In>, ClientError> {
     let target = shown(url);
@@ -93,7 +93,7 @@ pub(super) async fn open_for_engine(
 > {
     let encode: Encode<ClientJsonRpcMessage> = |message| serde_json::to_string(&message).ok();
     let decode: Decode<ServerJsonRpcMessage> = |text| serde_json::from_slice(text).ok();
-    let opened = open(url, token, tls, SILENCE_MAX, (encode, decode)).await?;
+    let opened = open(url, token, tls, watch::channel(SILENCE_MAX).1, (encode, decode)).await?;
     let Wire { to_server, mut from_server, writer } = opened;
     Ok((PollSender::new(to_server), stream::poll_fn(move |task| from_server.poll_recv(task)), writer))
 }
@@ -143,22 +143,32 @@ async fn write<Out>(
 /// Ends, and with it the client's stream, when the server closes, breaks the protocol or falls silent.
 async fn read<In>(
     mut socket: impl Stream<Item = Result<Frame, ProtocolError>> + Unpin,
-    silence_max: Duration,
+    mut silence_max: watch::Receiver<Duration>,
     to_client: mpsc::Sender<In>,
     decode: Decode<In>,
     to_writer: mpsc::Sender<Message>,
 ) {
     let mut pinged = false;
     loop {
-        let frame = match tokio::time::timeout(silence_max / 2, socket.next()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Err(_) if !pinged => {
+        let half = *silence_max.borrow_and_update() / 2;
+        let frame = tokio::select! {
+            heard = socket.next() => match heard {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) | None => return,
+            },
+            Ok(()) = silence_max.changed() => {
+                pinged = false;
+                continue;
+            }
+            () = tokio::time::sleep(half) => {
+                if pinged {
+                    return;
+                }
                 pinged = true;
                 // Where so much waits to be sent, what the server makes of that tells as much.
                 let _ = to_writer.try_send(Message::Ping(Bytes::new()));
                 continue;
             }
-            Ok(Some(Err(_)) | None) | Err(_) => return,
         };
         pinged = false;
         let told = match frame {

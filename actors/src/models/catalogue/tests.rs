@@ -121,8 +121,11 @@ fn an_unknown_name_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn where_nobody_has_a_key_that_is_said_instead() {
-    let none = Catalogue::new(std::iter::empty()).unwrap();
-    let said = none.resolve("kimi-k3").unwrap_err().to_string();
-    assert!(said.starts_with("no provider has a key") && said.contains("MOONSHOT_API_KEY"), "{said}");
+fn where_there_is_no_model_that_is_said_instead() {
+    // A server with a key of which no model is known has none either.
+    for configured in [&[][..], &[("own", &[][..])]] {
+        let said = catalogue(configured).resolve("kimi-k3").unwrap_err().to_string();
+        assert!(said.starts_with("there is no model to ask: "), "{said}");
+        assert!(said.contains("MOONSHOT_API_KEY") && said.contains("`models`"), "{said}");
+    }
 }
