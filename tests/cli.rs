@@ -79,15 +79,10 @@ fn without_a_daemon_every_client_says_how_to_start_one() {
 }
 
 #[test]
-fn a_host_without_an_address_or_a_way_to_it_is_named_as_the_trouble() {
+fn a_host_without_an_address_is_named_as_the_trouble() {
     let ran = Home::new().run(&["ask", "anyone?", "--url", "ws://nobody.invalid:8079/mcp"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("ws://nobody.invalid:8079/mcp cannot be reached"), "{ran:?}");
-    // Nobody can connect to this one.
-    let mut home = Home::new();
-    home.set("EXAI_LISTEN__DASHBOARD", "255.255.255.255:8080");
-    let ran = home.run(&["health"]);
-    assert!(ran.code == Some(1) && ran.stderr.contains("255.255.255.255:8080 cannot be reached"), "{ran:?}");
 }
 
 #[test]
