@@ -99,7 +99,7 @@ impl Default for Setup {
             alone: false,
             connections: Connections::new(100, 64, &[]),
             limits: Limits::default(),
-            http: super::http::Sessions::new(100),
+            http: super::http::Sessions::new(10_000),
             session: session_settings(),
             user_timeout: Duration::from_secs(10),
         }
